@@ -335,7 +335,7 @@ def _check_header(path: Path, file: SoundFile) -> None:
         raise AudioError(f"{path} has {file.channels} channels; 1 to {_MAX_CHANNELS} can be used: mix it down first")
 
 
-def _frame_count_is_estimate(path: Path, decoded: int) -> bool:
+def _frame_count_is_estimate(path: Path) -> bool:
     """Tell whether an MP3's promised length was guessed from its size: it has no Xing, Info or VBRI header."""
     with path.open("rb") as file:
         head = file.read(10)
