@@ -1,0 +1,180 @@
+"""Train a pair of generators against a pair of discriminators: the pure core, without IO."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from gst_jax import losses
+from gst_jax.config import Config, ModelConfig, TrainingConfig
+from gst_jax.models import Discriminator, Generator
+
+Parameters = dict[str, Any]
+
+
+@struct.dataclass
+class TrainState:
+    """Everything that a checkpoint holds.
+
+    `step` counts micro-batches; `opt_state.gradient_step` counts updates; `skipped` counts the micro-batches whose
+    gradient was not finite. `parameters` is `{"generator": {"ab", "ba"}, "discriminator": {"a", "b"}}`; `ema` holds
+    the averaged generators `{"ab", "ba"}` that convert.
+    """
+
+    step: jax.Array
+    skipped: jax.Array
+    parameters: Parameters
+    ema: Parameters
+    opt_state: optax.MultiStepsState
+
+
+def make_optimizer(training: TrainingConfig) -> optax.MultiSteps:
+    """Return Adam over the mean gradient of `accumulation_steps` micro-batches.
+
+    One optimizer holds both players, so that their accumulators cannot drift apart. A micro-batch whose gradient is
+    not finite changes nothing, and is counted.
+    """
+    adam = optax.adam(training.learning_rate, b1=training.beta1, b2=training.beta2)
+    return optax.MultiSteps(adam, training.accumulation_steps, should_skip_update_fn=optax.skip_not_finite)
+
+
+def init_state(config: Config) -> TrainState:
+    """Return the state before the first step, a pure function of the config with its seed."""
+    example = jax.ShapeDtypeStruct((1, config.audio.segment_frames, config.audio.n_mels), jnp.float32)
+    generator, discriminator = _networks(config.model)
+    key_ab, key_ba, key_a, key_b = jax.random.split(jax.random.key(config.training.seed), 4)
+    parameters = {
+        "generator": {
+            "ab": generator.lazy_init(key_ab, example)["params"],
+            "ba": generator.lazy_init(key_ba, example)["params"],
+        },
+        "discriminator": {
+            "a": discriminator.lazy_init(key_a, example)["params"],
+            "b": discriminator.lazy_init(key_b, example)["params"],
+        },
+    }
+    return start_from(jax.tree.map(jnp.array, parameters), config)
+
+
+def start_from(parameters: Parameters, config: Config) -> TrainState:
+    """Return the state before the first step of a run that begins with given parameters."""
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        skipped=jnp.zeros((), jnp.int32),
+        parameters=parameters,
+        ema=jax.tree.map(jnp.copy, parameters["generator"]),  # donated buffers must not be shared
+        opt_state=make_optimizer(config.training).init(parameters),
+    )
+
+
+def translate(generator: Parameters, model: ModelConfig, log_mel: jax.Array) -> jax.Array:
+    """Convert standardised log-mels `[B, T, M]` with one generator's parameters, for any T; pure, not yet jitted."""
+    return _networks(model)[0].apply({"params": generator}, log_mel)
+
+
+def generator_loss(
+    generator: Parameters, discriminator: Parameters, batch: dict[str, jax.Array], config: Config
+) -> tuple[jax.Array, tuple[dict[str, jax.Array], dict[str, jax.Array]]]:
+    """Return the generators' weighted loss with its parts and their fakes.
+
+    Args:
+        generator: parameters `{"ab", "ba"}`.
+        discriminator: parameters `{"a", "b"}`.
+        batch: standardised log-mels `{"a": [B, T, M], "b": [B, T, M]}`.
+        config: of the run.
+
+    Returns:
+        The scalar loss, then the metrics `{"generator/...": scalar}` and the fakes `{"a", "b"}`, each `[B, T, M]`.
+    """
+    a, b = batch["a"], batch["b"]
+    score = functools.partial(_score, config.model)
+    # Conversion and identity share one call per generator: larger matrix products, same arithmetic.
+    fake_b, identity_b = jnp.split(translate(generator["ab"], config.model, jnp.concatenate([a, b])), 2)
+    fake_a, identity_a = jnp.split(translate(generator["ba"], config.model, jnp.concatenate([b, a])), 2)
+    cycle_a = translate(generator["ba"], config.model, fake_b)
+    cycle_b = translate(generator["ab"], config.model, fake_a)
+    parts = {
+        "generator/adversarial": losses.least_squares(score(discriminator["b"], fake_b), 1.0)
+        + losses.least_squares(score(discriminator["a"], fake_a), 1.0),
+        "generator/cycle": losses.absolute_error(cycle_a, a) + losses.absolute_error(cycle_b, b),
+        "generator/identity": losses.absolute_error(identity_a, a) + losses.absolute_error(identity_b, b),
+    }
+    weights = config.loss
+    total = (
+        weights.adversarial * parts["generator/adversarial"]
+        + weights.cycle * parts["generator/cycle"]
+        + weights.identity * parts["generator/identity"]
+    )
+    return total, ({"generator/total": total, **parts}, {"a": fake_a, "b": fake_b})
+
+
+def discriminator_loss(
+    discriminator: Parameters, batch: dict[str, jax.Array], fakes: dict[str, jax.Array], config: Config
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Return the discriminators' loss on real and fake log-mels `{"a", "b"}`, each `[B, T, M]`, with its metrics."""
+    metrics = {}
+    for genre in ("a", "b"):
+        scores = _score(config.model, discriminator[genre], jnp.concatenate([batch[genre], fakes[genre]]))
+        real, fake = jnp.split(scores, 2)
+        metrics[f"discriminator/{genre}"] = 0.5 * (losses.least_squares(real, 1.0) + losses.least_squares(fake, 0.0))
+    total = metrics["discriminator/a"] + metrics["discriminator/b"]
+    return total, metrics
+
+
+@functools.partial(jax.jit, static_argnames="config", donate_argnames="state")
+def train_step(
+    state: TrainState, batch: dict[str, jax.Array], config: Config
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """Learn from one micro-batch.
+
+    Both players' gradients come from the parameters before the update, and the fakes are constants to the
+    discriminators, so k micro-batches equal one batch k times as large.
+
+    Args:
+        state: donated, so not to be used again.
+        batch: standardised log-mels `{"a": [B, T, M], "b": [B, T, M]}`.
+        config: static.
+
+    Returns:
+        The next state and scalar metrics of this micro-batch.
+    """
+    generator, discriminator = state.parameters["generator"], state.parameters["discriminator"]
+    (_, (generator_metrics, fakes)), generator_gradient = jax.value_and_grad(generator_loss, has_aux=True)(
+        generator, discriminator, batch, config
+    )
+    (_, discriminator_metrics), discriminator_gradient = jax.value_and_grad(discriminator_loss, has_aux=True)(
+        discriminator, batch, fakes, config
+    )
+    gradient = {"generator": generator_gradient, "discriminator": discriminator_gradient}
+    updates, opt_state = make_optimizer(config.training).update(gradient, state.opt_state, state.parameters)
+    parameters = optax.apply_updates(state.parameters, updates)
+
+    # The decay warms up (1/10, 2/11, ...), or the random start would stay in the average of a short run.
+    updated = opt_state.gradient_step > state.opt_state.gradient_step
+    count = opt_state.gradient_step.astype(jnp.float32)
+    decay = jnp.minimum(config.training.ema_decay, count / (count + 9))
+    decay = jnp.where(updated, decay, 1.0)
+    ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, parameters["generator"])
+
+    next_state = TrainState(
+        step=state.step + 1,
+        skipped=state.skipped + opt_state.skip_state["should_skip"].astype(jnp.int32),
+        parameters=parameters,
+        ema=ema,
+        opt_state=opt_state,
+    )
+    return next_state, generator_metrics | discriminator_metrics
+
+
+def _networks(model: ModelConfig) -> tuple[Generator, Discriminator]:
+    generator = Generator(model.channels, model.residual_blocks, model.residual)
+    return generator, Discriminator(model.discriminator_channels)
+
+
+def _score(model: ModelConfig, discriminator: Parameters, log_mel: jax.Array) -> jax.Array:
+    return _networks(model)[1].apply({"params": discriminator}, log_mel)

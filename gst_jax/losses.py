@@ -1,0 +1,16 @@
+"""Reduce arrays to the scalar losses of a CycleGAN."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def least_squares(scores: jax.Array, target: float) -> jax.Array:
+    """Return the mean squared distance of patch scores `[...]` to `target` (Mao et al. 2016, arXiv:1611.04076)."""
+    return jnp.square(scores - target).mean()
+
+
+def absolute_error(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Return the mean absolute difference of two arrays of one shape."""
+    return jnp.abs(x - y).mean()
