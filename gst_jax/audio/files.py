@@ -1,0 +1,215 @@
+"""Read sound files, write them, refuse the damaged ones: libsndfile with its silences filled in."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from soundfile import SoundFile
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+SUFFIXES = frozenset(
+    ".wav .flac .ogg .oga .opus .mp3 .mp2 .mp1 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc".split()
+)
+FOREIGN_SUFFIXES = frozenset(
+    ".m4a .m4b .mp4 .aac .wma .ape .wv .mka .webm .amr .dsf".split()
+)  # libsndfile reads none
+_FORMATS = {".oga": "OGG", ".opus": "OGG", ".aif": "AIFF", ".aifc": "AIFF", ".snd": "AU"}
+_SAMPLE_RATES = (8_000, 192_000)
+_MAX_CHANNELS = 8
+_WRITE_BLOCK = 1 << 16  # libsndfile's Vorbis encoder overflows its stack on very long writes
+_REMEDY = "remove it, or export it again as WAV or FLAC"
+# What libsndfile notes, without an error, about a file that ends before its header says.
+_SHORT_CHUNK = re.compile(r"^ *(?:data|SSND|riff|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_SHORT_OTHER = re.compile(r"lacks an end-of-stream bit|does not match value from 'ds64' chunk")
+_MAX_FRAMES = 2**31  # 12 hours at 48 kHz; a FLAC written to a pipe claims 2**63 - 1
+_STREAMED_SIZE = 0x7FFF_0000  # from here on a chunk size means "unknown": the writer could not seek back
+
+
+class AudioError(ValueError):
+    """A sound file that cannot be used; the message names it, says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A decoded file."""
+
+    samples: Array  # float32 [N, C]
+    sample_rate: int  # Hz
+    format: str  # as soundfile spells it: WAV, FLAC, OGG, MP3, ...
+    subtype: str  # PCM_16, FLOAT, VORBIS, ...
+
+
+def find_audio(folder: str | os.PathLike[str], suffixes: frozenset[str] = SUFFIXES) -> list[Path]:
+    """List the sound files under a folder, sorted; hidden files and folders are left out."""
+    root = Path(folder)
+    files = (path for path in root.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(root).parts))
+
+
+def check_header(path: str | os.PathLike[str]) -> None:
+    """Refuse a file for all that its header shows, without decoding it.
+
+    Raises:
+        AudioError: as `read_wave`.
+    """
+    with _open(Path(path)):
+        pass
+
+
+def read_wave(path: str | os.PathLike[str]) -> Sound:
+    """Decode a whole file.
+
+    Returns:
+        Its samples, float32 [N, C], with N >= 1, at its own sample rate.
+
+    Raises:
+        AudioError: when it is missing, not sound, truncated, damaged or empty, or holds NaN or infinity.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        promised = file.frames
+        sound = Sound(file.read(dtype="float32", always_2d=True), file.samplerate, file.format, file.subtype)
+        unread = path.stat().st_size - file.name.tell()
+    decoded = len(sound.samples)
+    if decoded == 0:
+        raise AudioError(f"{path} is empty: it holds no samples; {_REMEDY}")
+    if sound.format == "MP3" and not _has_frame_count(path):  # libsndfile guessed from the size of the file
+        if decoded == promised and unread > path.stat().st_size // 8:
+            raise AudioError(f"{path} has a variable bit rate but no header that tells its length; {_REMEDY}")
+    elif decoded < promised:
+        raise AudioError(
+            f"{path} is truncated: its header promises {promised / sound.sample_rate:.2f} s, "
+            f"it holds {decoded / sound.sample_rate:.2f} s; {_REMEDY}"
+        )
+    if not np.isfinite([sound.samples.min(), sound.samples.max()]).all():
+        raise AudioError(f"{path} holds samples that are NaN or infinite; {_REMEDY}")
+    return sound
+
+
+def write_wave(
+    path: str | os.PathLike[str],
+    samples: Array,
+    sample_rate: int,
+    subtype: str | None = None,
+    format: str | None = None,
+) -> None:
+    """Write a sound file, whole or not at all; integer and lossy kinds are clipped to [-1, 1], never wrapped.
+
+    Args:
+        path: where to; its suffix decides the format unless `format` is given.
+        samples: float [N, C] or [N].
+        sample_rate: Hz.
+        subtype: as soundfile spells it (PCM_16, PCM_24, FLOAT, ...); None is the format's usual one.
+        format: as soundfile spells it (WAV, FLAC, ...).
+
+    Raises:
+        AudioError: when no such format exists or it cannot hold this sound.
+        OSError: when the folder cannot be written to, or the disk is full.
+    """
+    import soundfile
+
+    path = Path(path)
+    suffix = path.suffix.lower()
+    format = format or _FORMATS.get(suffix, suffix.removeprefix(".").upper())
+    if format not in soundfile.available_formats():
+        raise AudioError(
+            f"cannot write {path}: {suffix or 'no suffix'} names no format; use .wav, .flac, .ogg or .mp3"
+        )
+    subtype = subtype or ("OPUS" if suffix == ".opus" else soundfile.default_subtype(format))
+    if not soundfile.check_format(format, subtype):
+        known = ", ".join(soundfile.available_subtypes(format))
+        raise AudioError(f"cannot write {path}: {format} has no subtype {subtype}; it has {known}")
+    samples = samples.reshape(len(samples), -1)
+    channels = samples.shape[1]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with _Sink(str(temporary), "w+") as sink:
+            try:
+                with soundfile.SoundFile(sink, "w", sample_rate, channels, subtype, format=format) as file:
+                    for start in range(0, len(samples), _WRITE_BLOCK):
+                        block = samples[start : start + _WRITE_BLOCK]
+                        file.write(block if subtype in ("FLOAT", "DOUBLE") else np.clip(block, -1, 1))
+            finally:
+                if sink.error:
+                    raise OSError(sink.error.errno, sink.error.strerror, str(path))
+        temporary.replace(path)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(
+            f"cannot write {path} as {format} {subtype} with {channels} channels at {sample_rate} Hz "
+            f"({error.error_string.strip()}); a .wav can hold it"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class _Sink(FileIO):
+    """A file that remembers the failed write (a full disk) that libsndfile's Ogg and MP3 writers pass over."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.error = error
+        return len(data) - len(left)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[SoundFile]:
+    """Open a sound file whose header can be right; errors of libsndfile become an AudioError that names it."""
+    import soundfile
+
+    if not path.is_file():
+        raise AudioError(f"{path} is not a file; check the spelling of the path")
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path} is empty (0 bytes); {_REMEDY}")
+    try:
+        with path.open("rb") as stream, soundfile.SoundFile(stream) as file:
+            _check_header(path, file)
+            yield file
+    except soundfile.LibsndfileError as error:
+        raise AudioError(
+            f"{path} is not sound that can be read, or is damaged ({error.error_string.strip()}); {_REMEDY}"
+        ) from error
+
+
+def _check_header(path: Path, file: SoundFile) -> None:
+    note = file.extra_info
+    chunks = [(int(match[1]), int(match[2])) for match in _SHORT_CHUNK.finditer(note)]
+    if any(present < promised < _STREAMED_SIZE for promised, present in chunks) or _SHORT_OTHER.search(note):
+        raise AudioError(f"{path} is truncated: the file ends before its header says; {_REMEDY}")
+    if file.frames == 0:
+        raise AudioError(f"{path} is empty: it holds no samples; {_REMEDY}")
+    if file.frames > _MAX_FRAMES:
+        raise AudioError(f"{path} does not tell its length, or is over 12 hours long; {_REMEDY}")
+    slowest, fastest = _SAMPLE_RATES
+    if not slowest <= file.samplerate <= fastest:
+        raise AudioError(f"{path} has a sample rate of {file.samplerate} Hz; {slowest} to {fastest} can be used")
+    if file.channels > _MAX_CHANNELS:
+        raise AudioError(f"{path} has {file.channels} channels; 1 to {_MAX_CHANNELS} can be used: mix it down first")
+
+
+def _has_frame_count(path: Path) -> bool:
+    """Tell whether an MP3 states its length in a Xing, Info or VBRI header."""
+    with path.open("rb") as file:
+        head = file.read(10)
+        tag = 0
+        if head[:3] == b"ID3":  # its size has seven bits a byte
+            tag = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+        file.seek(tag)
+        start = file.read(4096)
+    return any(name in start for name in (b"Xing", b"Info", b"VBRI"))

@@ -1,0 +1,163 @@
+"""Compute on waveforms [N]: rates, channels, spectra [T, F] or log-mel levels [T, M]."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from gst_jax.config import AudioConfig
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+LOG_MEL_FLOOR = -50.0  # dB, of a mel power of 1e-5
+_BLOCK_FRAMES = 256  # of spectrum at a time: fits the cache, and an hour needs no gigabytes
+
+
+def resample(waveform: Array, rate_in: int, rate_out: int) -> Array:
+    """Change the sample rate, band-limited (soxr, high quality).
+
+    Args:
+        waveform: [N] or [N, C].
+        rate_in: Hz.
+        rate_out: Hz.
+
+    Returns:
+        float32 [ceil(N * rate_out / rate_in)] or the same with C; the input itself when the rates are equal.
+    """
+    import soxr
+
+    waveform = np.asarray(waveform, np.float32)
+    if rate_in == rate_out:
+        return waveform
+    length = -(-len(waveform) * rate_out // rate_in)
+    out = np.asarray(soxr.resample(waveform, rate_in, rate_out, quality="HQ"), np.float32)[:length]
+    padding = [(0, length - len(out))] + [(0, 0)] * (out.ndim - 1)
+    return np.pad(out, padding) if len(out) < length else out
+
+
+def mono(samples: Array) -> Array:
+    """Average the channels: float32 [N, C] -> [N]."""
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+
+
+@lru_cache(maxsize=8)
+def mel_filters(audio: AudioConfig) -> Array:
+    """Build Slaney's area-normalised triangular mel filters, as `librosa.filters.mel` does.
+
+    The scale is linear below 1 kHz (200/3 Hz a mel) and logarithmic above (6.4-fold in 27 mels):
+    M. Slaney, Auditory Toolbox, Interval Research technical report 1998-010.
+
+    Returns:
+        float32 [M, F], read-only, F = n_fft // 2 + 1.
+    """
+    mel_of_1_khz, step = 15.0, np.log(6.4) / 27.0
+    ends = np.array([audio.f_min, audio.f_max])
+    low, high = np.where(
+        ends < 1000.0, ends * 3.0 / 200.0, mel_of_1_khz + np.log(np.maximum(ends, 1000.0) / 1000.0) / step
+    )
+    mels = np.linspace(low, high, audio.n_mels + 2)
+    edges = np.where(mels < mel_of_1_khz, mels * 200.0 / 3.0, 1000.0 * np.exp(step * (mels - mel_of_1_khz)))
+    bins = np.fft.rfftfreq(audio.n_fft, 1.0 / audio.sample_rate)
+    distance = edges[:, None] - bins  # [M + 2, F]
+    width = np.diff(edges)[:, None]
+    triangles = np.maximum(0.0, np.minimum(-distance[:-2] / width[:-1], distance[2:] / width[1:]))
+    filters = (triangles * (2.0 / (edges[2:] - edges[:-2]))[:, None]).astype(np.float32)
+    filters.flags.writeable = False
+    return filters
+
+
+def stft(waveform: Array, audio: AudioConfig) -> Array:
+    """Transform to complex spectra of centred, periodic-Hann-windowed frames, zeros beyond both ends.
+
+    They are librosa's without the last one, so that whole hops give whole frames: 2.0 s at 16 kHz are 126.
+
+    Args:
+        waveform: float [N].
+        audio: the frame sizes.
+
+    Returns:
+        complex64 [N // hop_length, F]; no frame at all for less than one hop of sound.
+    """
+    blocks = list(_spectra(waveform, audio))
+    return np.concatenate(blocks) if blocks else np.zeros((0, audio.n_fft // 2 + 1), np.complex64)
+
+
+def istft(spectrum: Array, audio: AudioConfig, length: int) -> Array:
+    """Invert `stft` by overlap-add over the sum of the squared windows (Griffin & Lim 1984, equation 6).
+
+    The dropped last frame leaves the end, up to two hops after the last centre, in the skirts of the windows.
+    Dividing by next to nothing there would turn any change of the spectrum into a click, so the divisor has a
+    floor, where the end fades instead: append a hop of zeros before `stft` to have every sample exact.
+
+    Args:
+        spectrum: complex [T, F].
+        audio: the frame sizes, as given to `stft`.
+        length: N, the samples wanted.
+
+    Returns:
+        float32 [N].
+    """
+    window = _window(audio.n_fft)
+    frames = np.fft.irfft(np.asarray(spectrum, np.complex64), audio.n_fft).astype(np.float32, copy=False)
+    weight = _overlap_add(np.broadcast_to(window**2, frames.shape), audio.hop_length)
+    out = np.zeros(length, np.float32)
+    if len(frames):
+        summed = _overlap_add(frames * window, audio.hop_length) / np.maximum(weight, 0.01 * weight.max())
+        body = summed[audio.n_fft // 2 :][:length]
+        out[: len(body)] = body
+    return out
+
+
+def log_mel(waveform: Array, audio: AudioConfig) -> Array:
+    """Measure the level of each mel band in each frame.
+
+    Equals `librosa.power_to_db(melspectrogram(power=2), ref=1, amin=1e-5, top_db=None)` without the last frame.
+
+    Args:
+        waveform: float [N] at `audio.sample_rate`.
+        audio: frame sizes and mel bands.
+
+    Returns:
+        float32 [N // hop_length, M] in dB, never below `LOG_MEL_FLOOR`.
+    """
+    filters = mel_filters(audio).T
+    out = np.empty((len(waveform) // audio.hop_length, audio.n_mels), np.float32)
+    start = 0
+    for spectrum in _spectra(waveform, audio):
+        power = (spectrum.real**2 + spectrum.imag**2) @ filters
+        out[start : start + len(power)] = 10.0 * np.log10(np.maximum(power, 10.0 ** (LOG_MEL_FLOOR / 10.0)))
+        start += len(power)
+    return out
+
+
+def _spectra(waveform: Array, audio: AudioConfig) -> Iterator[Array]:
+    """Yield the frames of `stft` in blocks, complex64 [<= _BLOCK_FRAMES, F]."""
+    count = len(waveform) // audio.hop_length
+    window = _window(audio.n_fft)
+    padded = np.pad(np.asarray(waveform, np.float32), audio.n_fft // 2)
+    frames = sliding_window_view(padded, audio.n_fft)[:: audio.hop_length]
+    for start in range(0, count, _BLOCK_FRAMES):
+        yield np.fft.rfft(frames[start : min(start + _BLOCK_FRAMES, count)] * window)
+
+
+@lru_cache(maxsize=8)
+def _window(length: int) -> Array:
+    """Return the periodic Hann window, float32 [length], read-only."""
+    window = (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / length)).astype(np.float32)
+    window.flags.writeable = False
+    return window
+
+
+def _overlap_add(frames: Array, hop: int) -> Array:
+    """Sum frames [T, L], each `hop` samples after the one before, into one waveform."""
+    count, length = frames.shape
+    pieces = -(-length // hop)
+    padded = np.pad(frames, ((0, 0), (0, pieces * hop - length))).reshape(count, pieces, hop)
+    out = np.zeros((count + pieces - 1, hop), np.float32)
+    for piece in range(pieces):
+        out[piece : piece + count] += padded[:, piece]
+    return out.reshape(-1)
