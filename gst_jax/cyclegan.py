@@ -58,9 +58,10 @@ def init_state(config: Config) -> TrainState:
             "b": discriminator.lazy_init(key_b, example)["params"],
         },
     }
-    return start_from(jax.tree.map(jnp.array, parameters), config)
+    return start_from(parameters, config)
 
 
+@functools.partial(jax.jit, static_argnames="config")
 def start_from(parameters: Parameters, config: Config) -> TrainState:
     """Return the state before the first step of a run that begins with given parameters."""
     return TrainState(

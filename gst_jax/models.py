@@ -7,7 +7,6 @@ which leaves checkerboards (Odena et al. 2016, distill.pub/2016/deconv-checkerbo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -89,10 +88,12 @@ class Discriminator(nn.Module):
         return Conv(1, 4, bias=True)(x)[..., 0]
 
 
-def _normal(deviation: float) -> Callable[..., np.ndarray]:
+def _normal(deviation: float) -> nn.initializers.Initializer:
     """Return an initializer that draws with NumPy: compiling jax.random for every shape takes XLA:CPU ten seconds."""
 
-    def draw(key: jax.Array, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+    def draw(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
+        if isinstance(key, jax.core.Tracer):  # under a transformation, as in flax's own check of shapes
+            return deviation * jax.random.normal(key, shape, dtype)
         generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
         return np.multiply(generator.standard_normal(shape, dtype), deviation, dtype=dtype)
 
