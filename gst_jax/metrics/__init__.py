@@ -1,0 +1,1 @@
+"""Measure conversions with pure functions of waveforms and log-mels."""

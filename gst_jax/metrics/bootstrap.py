@@ -1,0 +1,49 @@
+"""Say how far a figure would move with other tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Estimate(NamedTuple):
+    """A figure with the ends of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap(
+    statistic: Callable[[NDArray[np.intp]], float],
+    tracks: int,
+    seed: int = 0,
+    repeats: int = 1000,
+    confidence: float = 0.95,
+) -> Estimate:
+    """Return a statistic of all tracks with its percentile bootstrap interval (Efron, 1979).
+
+    Args:
+        statistic: maps the indices of the tracks drawn, [tracks] with repetition, to the figure.
+        tracks: how many there are; whole tracks are drawn, since the windows of one track are not independent.
+        seed: of the draws.
+        repeats: how many draws.
+        confidence: share of the draws inside the interval.
+    """
+    draws = np.random.default_rng(seed).integers(0, tracks, size=(repeats, tracks))
+    figures = np.array([statistic(draw) for draw in draws])
+    figures = figures[np.isfinite(figures)]
+    value = float(statistic(np.arange(tracks)))
+    if not len(figures):
+        return Estimate(value, value, value)
+    low, high = np.quantile(figures, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Estimate(value, float(low), float(high))
+
+
+def mean(values: Sequence[float] | NDArray, seed: int = 0) -> Estimate:
+    """Return the mean of one figure per track, [tracks], with its interval."""
+    array = np.asarray(values, np.float64)
+    return bootstrap(lambda draw: float(array[draw].mean()), len(array), seed)

@@ -1,0 +1,76 @@
+"""Convert without learning: the trivial methods that a trained model has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gst_jax import audio as sound
+from gst_jax.config import AudioConfig, Statistics
+from gst_jax.synthesis import synthesize
+
+Array = NDArray[np.float32]
+
+_DEVIATION_FLOOR = 1.0  # dB: a silent bin has none
+_GAIN_LIMITS = (-60.0, 40.0)  # dB
+_DRIVE = 20.0  # of the pedal, on a track at an RMS of 0.1: strong overdrive
+
+
+def equalise(log_mel: Array, source: Statistics, target: Statistics) -> Array:
+    """Give each mel bin the target's mean and deviation, in dB: [T, M] -> [T, M]."""
+    standard = (log_mel - np.array(source.mean)) / np.maximum(source.deviation, _DEVIATION_FLOOR)
+    wanted = standard * np.array(target.deviation) + np.array(target.mean)
+    return np.maximum(wanted, sound.LOG_MEL_FLOOR).astype(np.float32)
+
+
+def equaliser(waveform: Array, source: Statistics, target: Statistics, audio: AudioConfig) -> Array:
+    """Match the mean and deviation of each mel bin to the target's by a time-varying filter: [N] -> [N]."""
+    log_mel = sound.log_mel(waveform, audio)
+    wanted = equalise(log_mel, source, target)
+    return synthesize(waveform[:, None], audio.sample_rate, log_mel, wanted, audio)[:, 0]
+
+
+def distortion(waveform: Array, target: Statistics, audio: AudioConfig) -> Array:
+    """Play through a guitar pedal (tanh), then equalise with the track's own statistics: [N] -> [N]."""
+    level = max(float(np.sqrt(np.mean(np.square(waveform)))), 1e-4)
+    driven = np.tanh(_DRIVE * 0.1 / level * waveform).astype(np.float32) * np.float32(level)
+    log_mel = sound.log_mel(driven, audio)
+    own = Statistics(mean=tuple(log_mel.mean(axis=0)), deviation=tuple(log_mel.std(axis=0)))
+    return equaliser(driven, own, target, audio)
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Frames of the target's own tracks, to build mosaics from."""
+
+    log_mel: Array  # [K, M] dB
+    spectrum: NDArray[np.complex64]  # [K, F]
+
+
+def make_palette(tracks: Sequence[Array], audio: AudioConfig, seconds: float = 300.0) -> Palette:
+    """Analyse the first seconds of tracks [N_i], an equal share of each."""
+    share = int(seconds * audio.sample_rate / len(tracks))
+    return Palette(
+        log_mel=np.concatenate([sound.log_mel(track[:share], audio) for track in tracks]),
+        spectrum=np.concatenate([sound.stft(track[:share], audio) for track in tracks]),
+    )
+
+
+def musaicing(waveform: Array, source: Statistics, target: Statistics, palette: Palette, audio: AudioConfig) -> Array:
+    """Replace each equalised frame by the target's nearest one (after Driedger et al., 2015): [N] -> [N].
+
+    The frames are compared by their shape, overlapped and added at the level of those that they replace.
+    """
+    padded = np.pad(waveform, (0, audio.hop_length))  # or `istft` could not fill the end
+    wanted = equalise(sound.log_mel(padded, audio), source, target)
+    query, keys = (part - part.mean(axis=1, keepdims=True) for part in (wanted, palette.log_mel))
+    # |x - y|^2 = |x|^2 - 2 x.y + |y|^2, of which the first term decides nothing.
+    squares = np.sum(np.square(keys), axis=1)
+    blocks = np.array_split(query, 1 + len(query) // 512)
+    nearest = np.concatenate([np.argmin(squares - 2 * block @ keys.T, axis=1) for block in blocks])
+    level = wanted.mean(axis=1) - palette.log_mel[nearest].mean(axis=1)
+    spectrum = palette.spectrum[nearest] * 10 ** (np.clip(level, *_GAIN_LIMITS)[:, None] / 20)
+    return sound.istft(spectrum.astype(np.complex64), audio, len(waveform))
