@@ -1,0 +1,169 @@
+"""Build the corpus on disk: ten training files a genre, tunes that every genre plays."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import zlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from gst_jax import audio
+from gst_jax.corpus import folk, jazz, rock
+from gst_jax.corpus.composition import Tune, compose, describe
+from gst_jax.corpus.orchestra import draw_seats, orchestrate
+
+VERSION = 1  # raise it when the same seed no longer gives the same samples
+GENRES = ("folk", "rock", "jazz")
+REORCHESTRATED = (("folk", "rock"), ("folk", "jazz"), ("rock", "folk"), ("jazz", "folk"))
+
+_ARRANGERS: dict[str, ModuleType] = {"folk": folk, "rock": rock, "jazz": jazz}
+_TRAINING_FILES = 10
+_TRAINING_SECONDS = 30.0
+_PAIRED_FILES = {"validation": 4, "test": 8}
+_PAIRED_SECONDS = 20.0
+_PAIRED_TEMPO = (96.0, 132.0)  # comfortable in every genre
+_PROCESSES = 2
+_MARKER = "corpus.json"
+
+
+@dataclass(frozen=True)
+class Track:
+    """One file of the corpus."""
+
+    path: str  # relative to the corpus
+    split: str
+    tune: int  # its number in the split
+    source: str  # the genre that arranges it
+    target: str  # the genre that plays it
+
+
+def default_directory() -> Path:
+    """Return where the corpus is kept: `$GST_JAX_CACHE`, else `$XDG_CACHE_HOME/gst_jax`, else `~/.cache/gst_jax`."""
+    if cache := os.environ.get("GST_JAX_CACHE"):
+        return Path(cache) / "corpus"
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "gst_jax" / "corpus"
+
+
+def tracks() -> list[Track]:
+    """List every file of the corpus."""
+    found = [
+        Track(f"train/{genre}/{number:02}.flac", "train", number, genre, genre)
+        for genre in GENRES
+        for number in range(_TRAINING_FILES)
+    ]
+    pairs = [(f"rearranged/{genre}", genre, genre) for genre in GENRES]
+    pairs += [(f"reorchestrated/{source}_as_{target}", source, target) for source, target in REORCHESTRATED]
+    for split, count in _PAIRED_FILES.items():
+        for folder, source, target in pairs:
+            for number in range(count):
+                path = f"paired/{split}/{folder}/tune_{number:02}.flac"
+                found.append(Track(path, split, number, source, target))
+    return found
+
+
+def build(
+    directory: str | os.PathLike[str], seed: int = 0, progress: Callable[..., Iterable[Any]] | None = None
+) -> Path:
+    """Render the corpus into a directory, unless it is there already.
+
+    The same seed gives the same samples. An interrupted build goes on where it stopped; a corpus of another seed or
+    version is replaced. Files in the directory that are not of the corpus are left alone.
+
+    Args:
+        directory: where `train/` and `paired/` shall stand; made if need be.
+        seed: another seed, other music.
+        progress: called like `tqdm.tqdm` on the files to render; None is silent.
+
+    Returns:
+        The directory.
+    """
+    root = Path(directory)
+    plan = tracks()
+    wanted = {"version": VERSION, "seed": seed, "files": [track.path for track in plan]}
+    marker = root / _MARKER
+    found = _read_marker(marker)
+    if {key: found.get(key) for key in wanted} != wanted:
+        for path in found.get("files", wanted["files"]):
+            (root / path).unlink(missing_ok=True)
+        found = {}
+        _write_json(marker, {**wanted, "complete": False})
+    missing = [track for track in plan if not (root / track.path).is_file()]
+    if not missing and found.get("complete"):
+        return root
+    _render_all(root, seed, missing, progress)
+    for split, count in _PAIRED_FILES.items():
+        tunes = {f"tune_{number:02}": describe(tune_of(seed, split, number)) for number in range(count)}
+        _write_json(root / "paired" / split / "tunes.json", tunes)
+    _write_json(marker, {**wanted, "complete": True})
+    return root
+
+
+def tune_of(seed: int, split: str, number: int, genre: str = "") -> Tune:
+    """Compose a tune of the corpus; a training tune belongs to a genre, a paired one to all."""
+    rng = _generator(seed, split, number, "tune", genre)
+    if split == "train":
+        return compose(rng, _TRAINING_SECONDS, _ARRANGERS[genre].TEMPO_RANGE)
+    return compose(rng, _PAIRED_SECONDS, _PAIRED_TEMPO)
+
+
+def samples_of(seed: int, track: Track) -> np.ndarray:
+    """Render a track: float32 [N, 2] at `render.SAMPLE_RATE`."""
+    from gst_jax.corpus.render import render
+
+    genre = track.source if track.split == "train" else ""
+    tune = tune_of(seed, track.split, track.tune, genre)
+    parts = _generator(seed, track.split, track.tune, "arrangement", track.source)
+    arrangement = _ARRANGERS[track.source].arrange(tune, parts)
+    # The seats belong to the tune, so that the same instrument has the same counterpart in every version of it.
+    seats = draw_seats(_generator(seed, track.split, track.tune, "seats", genre))
+    mixing = _generator(seed, track.split, track.tune, "mix", track.target)
+    return render(arrangement, orchestrate(track.target, seats, mixing), mixing)
+
+
+def _generator(seed: int, *key: object) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32("/".join(map(str, key)).encode())])
+
+
+def _render_all(root: Path, seed: int, missing: list[Track], progress: Callable[..., Iterable[Any]] | None) -> None:
+    # Spawned, because forking a process that runs JAX's threads can hang it.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=_PROCESSES, mp_context=spawn) as pool:
+        jobs = [pool.submit(_render_track, root, seed, track) for track in missing]
+        waiting = jobs if progress is None else progress(jobs, total=len(jobs), desc="corpus", unit="file")
+        try:
+            for job in waiting:
+                job.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _render_track(root: Path, seed: int, track: Track) -> None:
+    from gst_jax.corpus.render import SAMPLE_RATE
+
+    target = root / track.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    audio.write_wave(target, samples_of(seed, track), SAMPLE_RATE, subtype="PCM_16", format="FLAC")
+
+
+def _read_marker(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    temporary.replace(path)
