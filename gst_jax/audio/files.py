@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,14 +58,14 @@ def find_audio(folder: str | os.PathLike[str], suffixes: frozenset[str] = SUFFIX
     return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(root).parts))
 
 
-def check_header(path: str | os.PathLike[str]) -> None:
-    """Refuse a file for all that its header shows, without decoding it.
+def duration(path: str | os.PathLike[str]) -> float:
+    """Return the seconds of sound that a file's header promises, without decoding it.
 
     Raises:
-        AudioError: as `read_wave`.
+        AudioError: as `read_wave`, for all that a header shows.
     """
-    with _open(Path(path)):
-        pass
+    with _open(Path(path)) as file:
+        return float(file.frames / file.samplerate)
 
 
 def read_wave(path: str | os.PathLike[str]) -> Sound:
@@ -132,7 +133,7 @@ def write_wave(
         raise AudioError(f"cannot write {path}: {format} has no subtype {subtype}; it has {known}")
     samples = samples.reshape(len(samples), -1)
     channels = samples.shape[1]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with _Sink(str(temporary), "w+") as sink:
             try:

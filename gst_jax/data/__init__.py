@@ -1,0 +1,6 @@
+"""Serve batches of log-mel segments [B, T, M] as a pure function of (seed, step), from a mel cache on disk."""
+
+from gst_jax.data.batches import Batches
+from gst_jax.data.genres import Genre, Track, load_genre, load_genres, split_tracks
+
+__all__ = ["Batches", "Genre", "Track", "load_genre", "load_genres", "split_tracks"]

@@ -1,0 +1,92 @@
+"""Cut two genres into segments, in an order that is a pure function of the seed."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from gst_jax.config import Config
+from gst_jax.data.genres import Genre
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Batches:
+    """Batches of two genres, standardised per genre and mel bin.
+
+    An epoch shows every segment of the genre that has more of them at least once; the other genre is gone
+    through again, in a new order each time, until the epoch ends.
+    """
+
+    def __init__(self, genre_a: Genre, genre_b: Genre, config: Config) -> None:
+        """Lay out the epochs; nothing is read yet.
+
+        Args:
+            genre_a: served as `a`.
+            genre_b: served as `b`.
+            config: the segment length, the batch size, the seed.
+        """
+        self._sides = [_Side(genre, config.audio.segment_frames) for genre in (genre_a, genre_b)]
+        self._batch_size = config.training.batch_size
+        self._seed = config.training.seed
+        self._order = lru_cache(maxsize=4)(self._permutation)  # for each genre, the two that a batch may straddle
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Micro-batches in one epoch."""
+        return -(-max(side.segments for side in self._sides) // self._batch_size)
+
+    def batch_at(self, step: int) -> dict[str, Array]:
+        """Return the batch of micro-batch `step`, whatever was asked for before.
+
+        Each segment is moved by a random time of up to half its length either way, as far as its track allows.
+
+        Returns:
+            `{"a": ..., "b": ...}`, each a new float32 [B, T, M]: log-mel dB, less the mean, over the deviation.
+        """
+        return {key: self._side_at(index, step) for index, key in enumerate("ab")}
+
+    def _side_at(self, index: int, step: int) -> Array:
+        side = self._sides[index]
+        epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
+        first = step_of_epoch * self._batch_size
+        places = (divmod(place, side.segments) for place in range(first, first + self._batch_size))
+        segments = np.array([self._order(index, epoch, cycle)[place] for cycle, place in places])
+        low, high = side.bounds(segments)
+        starts = np.random.default_rng((self._seed, 1, index, step)).integers(low, high, endpoint=True)
+        return side.cut(starts)
+
+    def _permutation(self, index: int, epoch: int, cycle: int) -> Array:
+        """Shuffle the segments of a genre, int64 [segments]."""
+        return np.random.default_rng((self._seed, 0, index, epoch, cycle)).permutation(self._sides[index].segments)
+
+
+class _Side:
+    """One genre as segments: of each track as many as fit, end to end."""
+
+    def __init__(self, genre: Genre, length: int) -> None:
+        self._log_mel, self._length = np.asarray(genre.log_mel), length  # slices of a bare array are cheaper
+        self._mean = np.array(genre.statistics.mean, np.float32)
+        self._deviation = np.array(genre.statistics.deviation, np.float32)
+        self._starts = np.array([track.start for track in genre.tracks])
+        self._frames = np.array([track.frames for track in genre.tracks])
+        self._counts = self._frames // length
+        self._ends = np.cumsum(self._counts)
+        self.segments = int(self._ends[-1])
+
+    def bounds(self, segments: Array) -> tuple[Array, Array]:
+        """Return the first and the last frame at which each of the segments [B] may start."""
+        track = np.searchsorted(self._ends, segments, side="right")
+        place = (segments - (self._ends[track] - self._counts[track])) * self._length
+        low = np.maximum(place - self._length // 2, 0)
+        high = np.minimum(place + self._length // 2, self._frames[track] - self._length)
+        return self._starts[track] + low, self._starts[track] + high
+
+    def cut(self, starts: Array) -> Array:
+        """Copy the segments that start at the given frames [B], standardised: float32 [B, T, M]."""
+        segments = np.stack([self._log_mel[start : start + self._length] for start in starts])
+        segments -= self._mean
+        segments /= self._deviation
+        return segments
