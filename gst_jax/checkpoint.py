@@ -1,0 +1,165 @@
+"""Keep training states on disk, safe against interruption at any moment.
+
+A checkpoint is Orbax's directory `checkpoints/<step>/` plus a seal, written last: the CRC-32 of each of its files.
+Orbax neither stores checksums of array data nor survives a truncated file quietly, so a checkpoint is read only
+when its seal is whole.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from gst_jax import config, cyclegan
+
+_SEAL = "crc32.json"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message says which, why, and what to do."""
+
+
+def open_checkpoints(run_dir: str | os.PathLike[str], keep: int) -> ocp.training.Checkpointer:
+    """Open the checkpoints of a run for training; to be closed, or used as a context manager.
+
+    A damaged checkpoint is moved to `damaged/<step>` beside `checkpoints`, with a warning, so that the one before it
+    is the newest.
+
+    Args:
+        run_dir: of the run.
+        keep: how many of the newest checkpoints to keep.
+    """
+    folder = _folder(run_dir)
+    for step in _steps(folder):
+        if not _is_whole(folder / str(step)):
+            aside = folder.parent / "damaged" / str(step)
+            aside.parent.mkdir(exist_ok=True)
+            (folder / str(step)).rename(aside)
+            warnings.warn(f"the checkpoint of step {step} is damaged; it was moved to {aside}", stacklevel=2)
+    return ocp.training.Checkpointer(
+        folder,
+        preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+        cleanup_tmp_directories=True,  # what a killed process left half-written
+    )
+
+
+def save(checkpoints: ocp.training.Checkpointer, state: cyclegan.TrainState) -> None:
+    """Write a state under its step, whole or not at all; what the step already holds is left as it is."""
+    step = int(state.step)
+    if any(saved.step == step for saved in checkpoints.checkpoints):
+        return
+    checkpoints.save(step, state, force=True)
+    folder = Path(checkpoints.directory, str(step))
+    sums = {path: zlib.crc32((folder / path).read_bytes()) for path in _files(folder)}
+    temporary = folder.with_name(f"{step}.{_SEAL}")
+    temporary.write_text(json.dumps(sums), encoding="utf-8")
+    temporary.replace(folder / _SEAL)
+
+
+def restore(checkpoints: ocp.training.Checkpointer, like: cyclegan.TrainState) -> cyclegan.TrainState | None:
+    """Load the newest state, or None where there is none.
+
+    Args:
+        checkpoints: from `open_checkpoints`.
+        like: a state of the same shapes and shardings.
+
+    Raises:
+        CheckpointError: when the checkpoint is of another model.
+    """
+    if checkpoints.latest is None:
+        return None
+    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
+    _refuse_other_model(Path(checkpoints.directory, str(checkpoints.latest.step)), abstract)
+    return checkpoints.load(checkpoints.latest, abstract)
+
+
+def load_generator(run_dir: str | os.PathLike[str], direction: str) -> cyclegan.Parameters:
+    """Load the averaged generator of the newest whole checkpoint.
+
+    Args:
+        run_dir: of the run.
+        direction: "ab", from the pair's first genre to its second, or "ba".
+
+    Raises:
+        CheckpointError: when there is no checkpoint, none is whole, or it is of another model.
+        config.ConfigError: when `run_dir` is no run directory.
+    """
+    return _load(run_dir, lambda state: state.ema[direction])
+
+
+def load_parameters(run_dir: str | os.PathLike[str]) -> cyclegan.Parameters:
+    """Load all parameters of the newest whole checkpoint, to start another run from; raises as `load_generator`."""
+    return _load(run_dir, lambda state: state.parameters)
+
+
+def _load(run_dir: str | os.PathLike[str], part: Callable[[cyclegan.TrainState], Any]) -> cyclegan.Parameters:
+    """Read one part of the newest whole state, leaving the rest on disk."""
+    settings = config.read_run(run_dir).config
+    folder = _folder(run_dir)
+    steps = _steps(folder)
+    while steps and not _is_whole(folder / str(steps[-1])):
+        warnings.warn(f"the checkpoint {folder / str(steps.pop())} is damaged; trying the one before", stacklevel=3)
+    if not steps:
+        raise CheckpointError(f"{run_dir} has no whole checkpoint; train it with python -m gst_jax.train")
+    newest = folder / str(steps[-1])
+    abstract = jax.eval_shape(functools.partial(cyclegan.init_state, settings))
+    _refuse_other_model(newest, abstract)
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    wanted = {id(leaf) for leaf in jax.tree.leaves(part(abstract))}
+    masked = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device) if id(x) in wanted else ocp.PLACEHOLDER,
+        abstract,
+    )
+    return part(ocp.load(newest, masked, checkpointable_name="state"))
+
+
+def _folder(run_dir: str | os.PathLike[str]) -> Path:
+    return Path(run_dir, "checkpoints").resolve()
+
+
+def _steps(folder: Path) -> list[int]:
+    """Return the steps that have a directory, ascending."""
+    return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
+
+
+def _files(folder: Path) -> list[str]:
+    """Return the paths of all files below a checkpoint but its seal."""
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != _SEAL
+    )
+
+
+def _is_whole(folder: Path) -> bool:
+    """Tell whether each file of a checkpoint is what its seal says."""
+    try:
+        sums = json.loads((folder / _SEAL).read_text(encoding="utf-8"))
+        return all(zlib.crc32((folder / path).read_bytes()) == sums[path] for path in sums) and bool(sums)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        return False
+
+
+def _refuse_other_model(folder: Path, abstract: cyclegan.TrainState) -> None:
+    """Raise CheckpointError unless the names and shapes on disk are those expected."""
+
+    def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+        leaves = jax.tree.leaves_with_path(tree)
+        return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape for path, leaf in leaves}
+
+    stored, expected = shapes(ocp.metadata(folder).metadata), shapes(abstract)
+    different = [name for name in sorted(stored | expected) if stored.get(name) != expected.get(name)]
+    if different:
+        name = different[0]
+        raise CheckpointError(
+            f"the checkpoint {folder} is of another model than config.json describes: {name} has the shape "
+            f"{stored.get(name)} instead of {expected.get(name)} ({len(different)} such differences); "
+            "put back the config.json that it was trained with"
+        )
