@@ -1,0 +1,123 @@
+"""Convert files or whole folders of sound into an output folder that never touches its inputs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gst_jax import audio as sound
+from gst_jax import synthesis
+from gst_jax.audio import AudioError
+from gst_jax.config import ConfigError
+from gst_jax.inference import Translator
+
+FORMATS = ("wav", "flac", "ogg", "mp3", "aiff")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to convert."""
+
+    source: Path
+    target: Path
+
+
+def plan(
+    inputs: Iterable[str | os.PathLike[str]], out: str | os.PathLike[str], format: str | None = None
+) -> list[Job]:
+    """Say what would be written where, after checking all of it by the files' headers.
+
+    A file goes to `out/name`, a folder to `out/folder/...` with its tree kept.
+
+    Args:
+        inputs: files or folders.
+        out: folder to write to; it need not exist.
+        format: suffix of every output (wav, flac, ...); None keeps each input's.
+
+    Raises:
+        ConfigError: when there is nothing to do, or an output would be an input or another's output.
+        AudioError: when an input cannot be used.
+    """
+    if format is not None and format not in FORMATS:
+        raise ConfigError(f"--format={format!r} is not one of {', '.join(FORMATS)}")
+    jobs = [_job(path, under, Path(out), format) for path, under in _found(inputs)]
+    if not jobs:
+        raise ConfigError("nothing to convert: name at least one file or folder, as in --out=converted song.mp3")
+    taken: dict[Path, Path] = {}
+    sources = {job.source.resolve() for job in jobs}
+    for job in jobs:
+        target = job.target.resolve()
+        if target in sources:
+            raise ConfigError(
+                f"the output {job.target} is an input; choose another --out, an input is never replaced"
+            )
+        if other := taken.get(target):
+            raise ConfigError(f"{other} and {job.source} would both become {job.target}; convert them one by one")
+        taken[target] = job.source
+        sound.duration(job.source)
+    return jobs
+
+
+def convert(
+    jobs: Iterable[Job],
+    translator: Translator,
+    out: str | os.PathLike[str],
+    strength: float = 1.0,
+    route: str = synthesis.DEFAULT_ROUTE,
+    progress: Callable[..., Any] | None = None,
+) -> None:
+    """Do the jobs of `plan`: each output has its input's sample rate, channels and exact length.
+
+    Args:
+        jobs: from `plan`.
+        translator: what converts.
+        out: the folder given to `plan`.
+        strength: 0 (the input) to 1.
+        route: one of `synthesis.ROUTES`.
+        progress: as `tqdm.tqdm`.
+
+    Raises:
+        AudioError: when an input turns out damaged, or its sound does not fit the output's format.
+        OSError: when the folder cannot be written to, or the disk is full; files done before stay.
+    """
+    jobs = list(jobs)
+    _check_writable(Path(out))
+    for job in jobs if progress is None else progress(jobs, desc="converting", unit="file"):
+        read = sound.read_wave(job.source)
+        converted = translator(read.samples, read.sample_rate, strength, route)
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        same = job.source.suffix.lower() == job.target.suffix.lower()
+        sound.write_wave(job.target, converted, read.sample_rate, read.subtype if same else None)
+
+
+def _found(inputs: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:
+    """Return each file once, with its place under the output folder."""
+    found: dict[Path, tuple[Path, Path]] = {}
+    for given in map(Path, inputs):
+        if given.is_dir():
+            files = sound.find_audio(given)
+            if not files:
+                raise AudioError(f"{given} holds no sound file; give a file, or a folder with {', '.join(FORMATS)}")
+            places = [(file, Path(given.resolve().name) / file.relative_to(given)) for file in files]
+        elif given.is_file():
+            places = [(given, Path(given.name))]
+        else:
+            raise AudioError(f"{given} does not exist; check the spelling of the path")
+        for file, place in places:
+            found.setdefault(file.resolve(), (file, place))
+    return list(found.values())
+
+
+def _job(source: Path, place: Path, out: Path, format: str | None) -> Job:
+    return Job(source, out / (place if format is None else place.with_suffix(f".{format}")))
+
+
+def _check_writable(out: Path) -> None:
+    """Raise the OSError that the first output would, before the work for it is done."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out):
+        pass

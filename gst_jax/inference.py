@@ -1,0 +1,239 @@
+"""Convert sound of any length, sample rate or channel count with a trained generator."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gst_jax import audio as sound
+from gst_jax import loudness, streams, synthesis
+from gst_jax.config import AudioConfig, ConfigError, Run, read_run
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+WINDOW = 504  # log-mel frames converted at a time: one shape, so one compilation
+CONTEXT = 32  # frames of its surroundings that the generator sees at each end, and that are not used
+FADE = 32  # frames over which neighbouring windows are mixed
+_MEL_BLOCK = 126  # frames measured at a time
+_CHUNK = 256  # hops of sound synthesised at a time
+_MARGIN = 16  # hops around them
+
+
+@dataclass(frozen=True)
+class Translator:
+    """Everything that converts one genre into another; call it with a waveform."""
+
+    audio: AudioConfig
+    generator: Callable[[Array], Array]  # log-mels in dB [WINDOW, M] -> [WINDOW, M]
+
+    @classmethod
+    def from_run(cls, run_dir: str | os.PathLike[str], to: str) -> Translator:
+        """Load the generator of a run that converts into the genre `to`.
+
+        Raises:
+            ConfigError: when there is no such run, or `to` is not of its pair.
+        """
+        run, source = _direction(run_dir, to)
+        return cls(run.config.audio, _generator(run_dir, run, source, to))
+
+    @classmethod
+    def bypass(cls, run_dir: str | os.PathLike[str], to: str) -> Translator:
+        """Return a translator that changes no log-mel, to hear what analysis with resynthesis does alone."""
+        return cls(_direction(run_dir, to)[0].config.audio, lambda log_mel: log_mel)
+
+    def __call__(
+        self, waveform: Array, sample_rate: int, strength: float = 1.0, route: str = synthesis.DEFAULT_ROUTE
+    ) -> Array:
+        """Convert a whole sound, as loud as it was, with true peaks below -1 dBFS.
+
+        Args:
+            waveform: float [N] or [N, C].
+            sample_rate: Hz, a whole number.
+            strength: 0 gives the very samples back, 1 converts wholly; between, the log-mels are interpolated.
+            route: how to make sound of a log-mel, one of `synthesis.ROUTES`.
+
+        Returns:
+            float32 of the same shape.
+
+        Raises:
+            ValueError: when an argument cannot be used.
+        """
+        waveform = np.asarray(waveform, np.float32)
+        _check(waveform, sample_rate, strength, route)
+        if strength == 0:
+            return waveform.copy()
+        columns = waveform.reshape(len(waveform), -1)
+        pieces = list(self._converted([columns], sample_rate, strength, route))
+        before = sum(loudness.energy(old, sample_rate) for old, _ in pieces)
+        after = sum(loudness.energy(new, sample_rate) for _, new in pieces)
+        level = np.float32(math.sqrt(before / after)) if before > 0 and after > 0 else np.float32(1)
+        leveled = (new * level for _, new in pieces)
+        return np.concatenate(list(_limited(leveled, sample_rate))).reshape(waveform.shape)
+
+    def stream(
+        self,
+        blocks: Iterable[Array],
+        sample_rate: int,
+        strength: float = 1.0,
+        route: str = synthesis.DEFAULT_ROUTE,
+    ) -> Iterator[Array]:
+        """Convert sound that arrives in blocks; memory does not grow with its length.
+
+        The loudness follows the source's so far, where a call on the whole sound matches it once.
+
+        Args:
+            blocks: float32 [n, C] each, any n.
+            sample_rate: Hz.
+            strength: as for a call.
+            route: as for a call.
+
+        Yields:
+            float32 [m, C], together as long as the blocks.
+        """
+        checked = (_check(block, sample_rate, strength, route) for block in blocks)
+        if strength == 0:
+            yield from checked
+            return
+        yield from _limited(
+            _following(self._converted(checked, sample_rate, strength, route), sample_rate), sample_rate
+        )
+
+    def _converted(
+        self, blocks: Iterable[Array], sample_rate: int, strength: float, route: str
+    ) -> Iterator[tuple[Array, Array]]:
+        """Yield pieces of the source with their conversion, float32 [n, C] each, before loudness."""
+        source, frames = streams.Tape(), streams.Tape()
+        hop = synthesis.hop_length(sample_rate, self.audio)
+        size, margin = _CHUNK * hop, _MARGIN * hop
+        per_frame = sample_rate / self.audio.frames_per_second  # source samples
+        done, tail = 0, None
+        mono = (sound.mono(block) for block in source.recorded(blocks))
+        log_mels = self._log_mels(_resampled(mono, sample_rate, self.audio.sample_rate))
+        for both in itertools.chain(self._translated(log_mels), [None]):
+            if both is not None:
+                frames.append(both)
+            while done < source.end and (both is None or done + size + 2 * margin <= (frames.end - 2) * per_frame):
+                first = max(0, int((done - margin) / per_frame) - 1)
+                last = math.ceil((done + size + 2 * margin) / per_frame) + 2
+                old, new = np.moveaxis(frames.read(first, last), 1, 0)
+                piece = synthesis.synthesize(
+                    source.read_padded(done - margin, done + size + 2 * margin),
+                    sample_rate,
+                    old,
+                    old + np.float32(strength) * (new - old),
+                    self.audio,
+                    route,
+                    start=(first * per_frame - (done - margin)) / sample_rate,
+                )[margin:-margin]
+                count = min(size, source.end - done)
+                faded = piece if tail is None else streams.cross_faded(tail, piece)
+                yield source.read(done, done + count), faded[:count]
+                tail = piece[size:]
+                done += count
+                source.forget(done - margin)
+                frames.forget(int((done - margin) / per_frame) - 1)
+
+    def _log_mels(self, mono: Iterable[Array]) -> Iterator[Array]:
+        """Measure a stream of sound: [n] -> [t, M], with a frame for its very end too."""
+        hop = self.audio.hop_length
+        context = math.ceil(self.audio.n_fft / 2 / hop)
+        for window, fresh in streams.windows(mono, _MEL_BLOCK * hop, context * hop, context * hop, "constant"):
+            count = _MEL_BLOCK if fresh == _MEL_BLOCK * hop else fresh // hop + 1
+            yield sound.log_mel(window, self.audio)[context:][:count]
+
+    def _translated(self, log_mels: Iterable[Array]) -> Iterator[Array]:
+        """Convert a stream of log-mels: [t, M] -> [t', 2, M], the source's next to the target's."""
+        size = WINDOW - 2 * CONTEXT - FADE
+        tail = None
+        for window, fresh in streams.windows(log_mels, size, CONTEXT, FADE + CONTEXT, "reflect"):
+            if fresh == 0:
+                return
+            piece = self.generator(window)[CONTEXT : CONTEXT + size + FADE]
+            faded = piece if tail is None else streams.cross_faded(tail, piece)
+            yield np.stack([window[CONTEXT:][:fresh], faded[:fresh]], axis=1)
+            tail = piece[size:]
+
+
+def _resampled(mono: Iterable[Array], rate_in: int, rate_out: int) -> Iterator[Array]:
+    """Change the rate of a stream of sound [n] in windows that begin on samples of both rates."""
+    unit_in, unit_out = (rate // math.gcd(rate_in, rate_out) for rate in (rate_in, rate_out))
+    context = math.ceil(0.05 * rate_in / unit_in)
+    count = math.ceil(2.0 * rate_in / unit_in)
+    if unit_in == unit_out:
+        yield from mono
+        return
+    for window, fresh in streams.windows(mono, count * unit_in, context * unit_in, context * unit_in, "constant"):
+        out = sound.resample(window, rate_in, rate_out)
+        yield out[context * unit_out :][: -(-fresh * unit_out // unit_in)]
+
+
+def _following(pieces: Iterable[tuple[Array, Array]], sample_rate: int) -> Iterator[Array]:
+    """Give converted pieces the loudness of the source so far, changing smoothly along each."""
+    before = after = 0.0
+    level = None
+    for old, new in pieces:
+        before += loudness.energy(old, sample_rate)
+        after += loudness.energy(new, sample_rate)
+        wanted = math.sqrt(before / after) if before > 0 and after > 0 else 1.0
+        ramp = np.linspace(wanted if level is None else level, wanted, len(new), dtype=np.float32)
+        yield new * ramp[:, None]
+        level = wanted
+
+
+def _limited(pieces: Iterable[Array], sample_rate: int) -> Iterator[Array]:
+    """Limit a stream of sound [n, C]."""
+    reach = loudness.reach(sample_rate)
+    size = 2 * sample_rate
+    for window, fresh in streams.windows(pieces, size, reach, reach, "constant"):
+        gain = loudness.limiter_gain(window, sample_rate)
+        yield (window * gain[:, None])[reach:][:fresh]
+
+
+def _direction(run_dir: str | os.PathLike[str], to: str) -> tuple[Run, str]:
+    """Return the run with the genre it would convert from."""
+    run = read_run(run_dir)
+    if to not in run.pair:
+        raise ConfigError(f"--to={to!r} is not a genre of {run_dir}; choose {run.pair[1]} or {run.pair[0]}")
+    return run, run.pair[1 - run.pair.index(to)]
+
+
+def _generator(run_dir: str | os.PathLike[str], run: Run, source: str, to: str) -> Callable[[Array], Array]:
+    """Return the compiled conversion of log-mels in dB, [T, M] -> [T, M]."""
+    import jax  # here, so that a refused command line or a bypass does not wait for it
+
+    from gst_jax import checkpoint, cyclegan
+
+    parameters = checkpoint.load_generator(run_dir, "ab" if to == run.pair[1] else "ba")
+    mean_in, deviation_in, mean_out, deviation_out = (
+        np.asarray(values, np.float32)[None, :]
+        for genre in (source, to)
+        for values in (run.statistics[genre].mean, run.statistics[genre].deviation)
+    )
+
+    @jax.jit
+    def convert(parameters: Any, log_mel: jax.Array) -> jax.Array:
+        standardised = (log_mel - mean_in) / deviation_in
+        translated = cyclegan.translate(parameters, run.config.model, standardised[None])[0]
+        return translated * deviation_out + mean_out
+
+    return lambda log_mel: np.asarray(convert(parameters, log_mel))
+
+
+def _check(waveform: Array, sample_rate: int, strength: float, route: str) -> Array:
+    """Return the waveform when all can be used."""
+    if waveform.ndim not in (1, 2) or not waveform.size:
+        raise ValueError(f"a waveform must have the shape [N] or [N, C] with samples in it, not {waveform.shape}")
+    if not np.isfinite(waveform).all():
+        raise ValueError("the waveform holds samples that are NaN or infinite; remove them first")
+    if sample_rate < 1 or sample_rate != int(sample_rate):
+        raise ValueError(f"the sample rate must be a whole number of Hz above 0, not {sample_rate}")
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength must lie in 0 to 1, not {strength}")
+    synthesis.check_route(route)
+    return waveform

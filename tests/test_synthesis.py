@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+
+from gst_jax import audio as sound
+from gst_jax import synthesis
+from gst_jax.config import AudioConfig
+
+AUDIO = AudioConfig()
+
+
+def noise(count, channels=1, level=0.1):
+    return (level * np.random.default_rng(0).standard_normal((count, channels))).astype(np.float32)
+
+
+def sine(frequency, seconds=1.0, rate=16_000, level=0.1):
+    return (level * np.sin(2 * np.pi * frequency * np.arange(int(seconds * rate)) / rate)).astype(np.float32)[:, None]
+
+
+def log_mel(samples, rate=16_000):
+    wave = sound.resample(sound.mono(samples), rate, AUDIO.sample_rate)
+    return sound.log_mel(np.pad(wave, (0, AUDIO.hop_length)), AUDIO)
+
+
+def decibels(ratio):
+    return 20 * np.log10(ratio)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_027, 16_000, 44_100, 192_000])
+def test_equal_log_mels_give_the_source_back(rate):
+    source = noise(rate // 2, channels=2)
+    frames = log_mel(source, rate)
+    assert np.abs(synthesis.synthesize(source, rate, frames, frames, AUDIO) - source).max() < 1e-6
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_six_decibels_more_in_every_band_double_the_waveform(rate):
+    source = noise(rate)
+    frames = log_mel(source, rate)
+    louder = synthesis.synthesize(source, rate, frames, frames + np.float32(20 * np.log10(2)), AUDIO)
+    assert np.allclose(louder, 2 * source, atol=1e-5)
+
+
+def test_gain_in_one_region_leaves_others():
+    low, high = sine(1000), sine(5000)
+    frames = log_mel(low + high)
+    target = frames.copy()
+    target[:, 40:] -= 20  # bands from 2.4 kHz
+    out = synthesis.synthesize(low + high, 16_000, frames, target, AUDIO)[2000:-2000, 0]
+    spectrum = np.abs(np.fft.rfft(out)) / np.abs(np.fft.rfft((low + high)[2000:-2000, 0]))
+    bin_of = len(out) / 16_000
+    assert decibels(spectrum[round(1000 * bin_of)]) == pytest.approx(0, abs=0.1)
+    assert decibels(spectrum[round(5000 * bin_of)]) == pytest.approx(-20, abs=0.5)
+
+
+def test_every_channel_gets_the_same_gain():
+    source = noise(16_000, channels=3) * np.array([1.0, 0.1, -0.5], np.float32)
+    frames = log_mel(source)
+    out = synthesis.synthesize(source, 16_000, frames, frames - 10, AUDIO)
+    assert np.allclose(out, source * 10**-0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("asked", [-80.0, 80.0])
+def test_gain_is_bounded(asked):
+    source = noise(16_000)
+    frames = log_mel(source)
+    out = synthesis.synthesize(source, 16_000, frames, frames + np.float32(asked), AUDIO)
+    assert abs(decibels(out.std() / source.std())) <= synthesis.MAX_GAIN + 0.01
+
+
+def test_the_noise_floor_is_not_lifted():
+    source = noise(16_000, level=1e-6)
+    frames = log_mel(source)
+    out = synthesis.synthesize(source, 16_000, frames, np.full_like(frames, 20.0), AUDIO)
+    assert decibels(out.std() / source.std()) < 0.1
+
+
+@pytest.mark.parametrize("route", synthesis.ROUTES)
+def test_silence_stays_silence(route):
+    source = np.zeros((16_000, 2), np.float32)
+    frames = log_mel(source)
+    assert not synthesis.synthesize(source, 16_000, frames, np.full_like(frames, 20.0), AUDIO, route).any()
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_a_change_happens_when_its_frame_says(rate):
+    source = noise(2 * rate)
+    frames = log_mel(source, rate)
+    target = frames.copy()
+    target[64:] -= 10  # frame 64 is centred on 64 * 252 / 16000 = 1.008 s
+    out = synthesis.synthesize(source, rate, frames, target, AUDIO)
+    gain = np.abs(out[:, 0]) / np.maximum(np.abs(source[:, 0]), 1e-6)
+    smooth = np.convolve(gain, np.ones(rate // 100) / (rate // 100), "same")
+    crossing = (np.flatnonzero(smooth[rate // 2 :] < 10 ** (-5 / 20))[0] + rate // 2) / rate
+    assert crossing == pytest.approx(63.5 * 252 / 16_000, abs=0.02)
+
+
+def test_frames_may_start_before_the_sound():
+    source = noise(32_000)
+    frames = log_mel(source)
+    target = frames - np.linspace(0, 20, len(frames), dtype=np.float32)[:, None]
+    whole = synthesis.synthesize(source, 16_000, frames, target, AUDIO)
+    part = synthesis.synthesize(source[8_000:24_000], 16_000, frames, target, AUDIO, start=-0.5)
+    assert np.abs(part - whole[8_000:24_000])[1024:-1024].max() < 1e-4
+
+
+def test_griffin_lim_fills_what_the_source_lacks():
+    source = sine(440)
+    frames, target = log_mel(source), log_mel(source + noise(16_000, level=0.05))
+    error = {
+        route: np.abs(log_mel(synthesis.synthesize(source, 16_000, frames, target, AUDIO, route)) - target).mean()
+        for route in ("gain", "griffin_lim")
+    }
+    assert error["griffin_lim"] < 4 < error["gain"]
+
+
+def test_an_unknown_route_is_refused():
+    with pytest.raises(ValueError, match="unknown route 'magic'"):
+        synthesis.synthesize(noise(100), 16_000, np.zeros((1, 64)), np.zeros((1, 64)), AUDIO, "magic")
