@@ -32,7 +32,9 @@ _WRITE_BLOCK = 1 << 16  # libsndfile's Vorbis encoder overflows its stack on ver
 _REMEDY = "remove it, or export it again as WAV or FLAC"
 # What libsndfile notes, without an error, about a file that ends before its header says.
 _SHORT_CHUNK = re.compile(r"^ *(?:data|SSND|riff|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
-_SHORT_OTHER = re.compile(r"lacks an end-of-stream bit|does not match value from 'ds64' chunk")
+_SHORT_OTHER = re.compile(
+    r"lacks an end-of-stream bit|without an End-Of-Stream flag|does not match value from 'ds64' chunk"
+)
 _MAX_FRAMES = 2**31  # 12 hours at 48 kHz; a FLAC written to a pipe claims 2**63 - 1
 _STREAMED_SIZE = 0x7FFF_0000  # from here on a chunk size means "unknown": the writer could not seek back
 
@@ -131,7 +133,7 @@ def write_wave(
     if not soundfile.check_format(format, subtype):
         known = ", ".join(soundfile.available_subtypes(format))
         raise AudioError(f"cannot write {path}: {format} has no subtype {subtype}; it has {known}")
-    samples = samples.reshape(len(samples), -1)
+    samples = samples[:, None] if samples.ndim == 1 else samples
     channels = samples.shape[1]
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -182,6 +184,7 @@ def _open(path: Path) -> Iterator[SoundFile]:
         with path.open("rb") as stream, soundfile.SoundFile(stream) as file:
             _check_header(path, file)
             yield file
+            _require_whole(path, file)  # once more: of Opus it is noticed while decoding
     except soundfile.LibsndfileError as error:
         raise AudioError(
             f"{path} is not sound that can be read, or is damaged ({error.error_string.strip()}); {_REMEDY}"
@@ -189,10 +192,7 @@ def _open(path: Path) -> Iterator[SoundFile]:
 
 
 def _check_header(path: Path, file: SoundFile) -> None:
-    note = file.extra_info
-    chunks = [(int(match[1]), int(match[2])) for match in _SHORT_CHUNK.finditer(note)]
-    if any(present < promised < _STREAMED_SIZE for promised, present in chunks) or _SHORT_OTHER.search(note):
-        raise AudioError(f"{path} is truncated: the file ends before its header says; {_REMEDY}")
+    _require_whole(path, file)
     if file.frames == 0:
         raise AudioError(f"{path} is empty: it holds no samples; {_REMEDY}")
     if file.frames > _MAX_FRAMES:
@@ -202,6 +202,13 @@ def _check_header(path: Path, file: SoundFile) -> None:
         raise AudioError(f"{path} has a sample rate of {file.samplerate} Hz; {slowest} to {fastest} can be used")
     if file.channels > _MAX_CHANNELS:
         raise AudioError(f"{path} has {file.channels} channels; 1 to {_MAX_CHANNELS} can be used: mix it down first")
+
+
+def _require_whole(path: Path, file: SoundFile) -> None:
+    note = file.extra_info
+    chunks = [(int(match[1]), int(match[2])) for match in _SHORT_CHUNK.finditer(note)]
+    if any(present < promised < _STREAMED_SIZE for promised, present in chunks) or _SHORT_OTHER.search(note):
+        raise AudioError(f"{path} is truncated: the file ends before its header says; {_REMEDY}")
 
 
 def _has_frame_count(path: Path) -> bool:

@@ -106,7 +106,7 @@ def istft(spectrum: Array, audio: AudioConfig, length: int) -> Array:
     weight = _overlap_add(np.broadcast_to(window**2, frames.shape), audio.hop_length)
     out = np.zeros(length, np.float32)
     if len(frames):
-        summed = _overlap_add(frames * window, audio.hop_length) / np.maximum(weight, 0.01 * weight.max())
+        summed = _overlap_add(frames * window, audio.hop_length) / np.maximum(weight, 0.1 * weight.max())
         body = summed[audio.n_fft // 2 :][:length]
         out[: len(body)] = body
     return out
@@ -129,7 +129,8 @@ def log_mel(waveform: Array, audio: AudioConfig) -> Array:
     start = 0
     for spectrum in _spectra(waveform, audio):
         power = (spectrum.real**2 + spectrum.imag**2) @ filters
-        out[start : start + len(power)] = 10.0 * np.log10(np.maximum(power, 10.0 ** (LOG_MEL_FLOOR / 10.0)))
+        decibels = 10.0 * np.log10(np.maximum(power, 10.0 ** (LOG_MEL_FLOOR / 10.0)))
+        np.maximum(decibels, LOG_MEL_FLOOR, out=out[start : start + len(power)])  # float32 rounds to just below it
         start += len(power)
     return out
 
