@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.lib.stride_tricks import sliding_window_view
 
 from gst_jax.config import AudioConfig
@@ -41,7 +42,8 @@ def resample(waveform: Array, rate_in: int, rate_out: int) -> Array:
 
 def mono(samples: Array) -> Array:
     """Average the channels: float32 [N, C] -> [N]."""
-    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+    channels = samples.shape[1]
+    return samples[:, 0] if channels == 1 else samples @ np.full(channels, 1.0 / channels, np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -124,7 +126,7 @@ def log_mel(waveform: Array, audio: AudioConfig) -> Array:
     Returns:
         float32 [N // hop_length, M] in dB, never below `LOG_MEL_FLOOR`.
     """
-    filters = mel_filters(audio).T
+    filters = _sparse_filters(audio)
     out = np.empty((len(waveform) // audio.hop_length, audio.n_mels), np.float32)
     start = 0
     for spectrum in _spectra(waveform, audio):
@@ -143,6 +145,12 @@ def _spectra(waveform: Array, audio: AudioConfig) -> Iterator[Array]:
     frames = sliding_window_view(padded, audio.n_fft)[:: audio.hop_length]
     for start in range(0, count, _BLOCK_FRAMES):
         yield np.fft.rfft(frames[start : min(start + _BLOCK_FRAMES, count)] * window)
+
+
+@lru_cache(maxsize=8)
+def _sparse_filters(audio: AudioConfig) -> scipy.sparse.csr_array:
+    """Return the mel filters [F, M]; each bin is in two at most, where a dense product would wait for BLAS."""
+    return scipy.sparse.csr_array(np.ascontiguousarray(mel_filters(audio).T))
 
 
 @lru_cache(maxsize=8)
