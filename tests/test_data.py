@@ -1,0 +1,377 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gst_jax import audio, data
+from gst_jax.audio import AudioError
+from gst_jax.config import AudioConfig, Config, DataConfig, Statistics, TrainingConfig
+
+CONFIG = Config()
+AUDIO, ALL = CONFIG.audio, DataConfig(held_out_fraction=0.0)
+T = AUDIO.segment_frames
+
+
+def names(paths):
+    return [path.name for path in paths]
+
+
+def noise(rng, seconds, rate=16_000):
+    return (0.1 * rng.standard_normal(int(seconds * rate))).astype(np.float32)
+
+
+def load(folder, cache, data_config=ALL, **audio_settings):
+    return data.load_genre(folder, replace(AUDIO, **audio_settings), data_config, cache)
+
+
+def made_genre(name, lengths, rng=None):
+    """A genre whose frames hold their own number in every bin, or noise."""
+    total = sum(lengths)
+    log_mel = np.repeat(np.arange(total, dtype=np.float32)[:, None], 64, axis=1)
+    if rng is not None:
+        log_mel = rng.normal(-20, 7, (total, 64)).astype(np.float32)
+    starts = np.cumsum([0, *lengths[:-1]]).tolist()
+    tracks = tuple(
+        data.Track(Path(f"{i}.wav"), start, n) for i, (start, n) in enumerate(zip(starts, lengths, strict=True))
+    )
+    statistics = Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64)
+    return data.Genre(name, log_mel, tracks, (), (), 1.0, statistics)
+
+
+def batches(genre_a, genre_b, batch_size=2, seed=0):
+    return data.Batches(genre_a, genre_b, replace(CONFIG, training=TrainingConfig(batch_size=batch_size, seed=seed)))
+
+
+# Splitting ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 10, 101])
+@pytest.mark.parametrize("fraction", [0.0, 0.01, 0.1, 0.5, 0.9])
+def test_a_split_is_complete_disjoint_and_leaves_both_parts_something(count, fraction):
+    files = [Path(f"/music/tune {i}.wav") for i in range(count)]
+    train, held_out = data.split_tracks(files, fraction)
+    assert sorted(train + held_out) == sorted(files)
+    assert not set(train) & set(held_out)
+    if fraction == 0 or count < 2:
+        assert held_out == []
+    else:
+        assert 1 <= len(held_out) <= count - 1
+        assert abs(len(held_out) - fraction * count) <= 1
+
+
+def test_a_split_depends_on_names_alone():
+    files = [Path(f"/music/tune {i}.wav") for i in range(20)]
+    moved = [Path("/elsewhere") / path.name for path in reversed(files)]
+    assert set(names(data.split_tracks(files, 0.2)[1])) == set(names(data.split_tracks(moved, 0.2)[1]))
+    assert names(data.split_tracks(files, 0.2)[1]) != [path.name for path in files[:4]]
+
+
+# Loading ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_genre_holds_the_log_mels_of_its_training_tracks(audio_dir, tmp_path):
+    genre = data.load_genre(audio_dir / "harp", AUDIO, DataConfig(held_out_fraction=0.3), tmp_path)
+    assert genre.name == "harp"
+    assert len(genre.held_out) == 1
+    assert sorted(names(genre.held_out) + [track.path.name for track in genre.tracks]) == [
+        f"tune {i}.wav" for i in range(3)
+    ]
+    for track in genre.tracks:
+        expected = audio.log_mel(audio.read_wave(track.path).samples[:, 0], AUDIO)
+        np.testing.assert_array_equal(genre.log_mel[track.start : track.start + track.frames], expected)
+    assert sum(track.frames for track in genre.tracks) == len(genre.log_mel)
+    assert genre.minutes == pytest.approx(2 * 4.3 / 60, rel=0.01)
+    assert isinstance(genre.log_mel, np.memmap)
+    assert not genre.log_mel.flags.writeable
+
+
+def test_stereo_of_another_rate_is_mixed_and_resampled(rng, tmp_path):
+    (tmp_path / "a").mkdir()
+    left = noise(rng, 3, 44_100)
+    audio.write_wave(tmp_path / "a" / "x.wav", np.stack([left, -left], axis=1), 44_100)
+    audio.write_wave(tmp_path / "a" / "y.mp3", np.stack([left, left], axis=1), 44_100)
+    genre = load(tmp_path / "a", tmp_path / "cache")
+    assert [(path.name, reason) for path, reason in genre.skipped] == [("x.wav", "it is silent")]
+    assert genre.tracks[0].frames == 3 * 16_000 // 252
+
+
+def test_statistics_are_those_of_the_training_frames(audio_dir, tmp_path):
+    genre = data.load_genre(audio_dir / "harp", AUDIO, DataConfig(held_out_fraction=0.3), tmp_path)
+    frames = np.array(genre.log_mel, np.float64)
+    np.testing.assert_allclose(genre.statistics.mean, frames.mean(axis=0), atol=1e-9)
+    np.testing.assert_allclose(genre.statistics.deviation, np.maximum(frames.std(axis=0), 1.0), atol=1e-9)
+
+
+def test_a_band_that_never_moves_has_a_deviation_of_one_decibel(tmp_path):
+    (tmp_path / "a").mkdir()
+    tone = np.sin(2 * np.pi * 440 * np.arange(16_000 * 3) / 16_000)
+    audio.write_wave(tmp_path / "a" / "tone.wav", 0.1 * tone, 16_000)
+    statistics = load(tmp_path / "a", tmp_path / "cache").statistics
+    assert statistics.mean[-1] == audio.LOG_MEL_FLOOR
+    assert statistics.deviation[-1] == 1.0
+
+
+@pytest.mark.parametrize("name", ["with space", "লোক সঙ্গীত", "🎸"])
+def test_any_folder_name_works(rng, tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    audio.write_wave(folder / f"{name}.flac", noise(rng, 3), 16_000)
+    for _ in range(2):  # computed, then from the cache
+        genre = load(folder, tmp_path / f"cache {name}")
+        assert (genre.name, genre.tracks[0].path) == (name, folder / f"{name}.flac")
+
+
+def test_short_silent_and_foreign_files_are_skipped_with_the_reason(rng, tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    audio.write_wave(folder / "fine.wav", noise(rng, 31_752 / 16_000), 16_000)
+    audio.write_wave(folder / "short.wav", noise(rng, 31_751 / 16_000), 16_000)
+    audio.write_wave(folder / "silent.wav", np.zeros(48_000, np.float32), 16_000)
+    (folder / "phone.m4a").touch()
+    for _ in range(2):
+        genre = load(folder, tmp_path / "cache")
+        assert [track.path.name for track in genre.tracks] == ["fine.wav"]
+        reasons = {path.name: reason for path, reason in genre.skipped}
+        assert reasons.keys() == {"short.wav", "silent.wav", "phone.m4a"}
+        assert reasons["short.wav"] == "it is 1.98 s long, a training segment takes 1.98 s"
+        assert reasons["silent.wav"] == "it is silent"
+        assert "export it as WAV" in reasons["phone.m4a"]
+
+
+@pytest.mark.parametrize(
+    "waveform", [np.ones(1_000, np.float32), np.zeros(48_000, np.float32)], ids=["short", "silent"]
+)
+def test_a_genre_without_a_usable_track_is_refused(tmp_path, waveform):
+    (tmp_path / "a").mkdir()
+    audio.write_wave(tmp_path / "a" / "x.wav", waveform, 16_000)
+    with pytest.raises(AudioError, match="a has no track to train on: all 1 are skipped, first x.wav: it is"):
+        load(tmp_path / "a", tmp_path / "cache")
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+
+
+def test_a_missing_or_empty_folder_is_refused_with_the_remedy(audio_dir, tmp_path):
+    with pytest.raises(AudioError, match="no folder .*nowhere; the audio folder must hold one folder per genre"):
+        load(tmp_path / "nowhere" / "folk", tmp_path)
+    with pytest.raises(AudioError, match="has no folder 'blues'; it holds harp, organ"):
+        load(audio_dir / "blues", tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AudioError, match="empty holds no sound file; put WAV, FLAC, OGG or MP3 files there"):
+        load(tmp_path / "empty", tmp_path)
+    (tmp_path / "empty" / "song.m4a").touch()
+    with pytest.raises(AudioError, match="empty holds only sound that cannot be read, such as song.m4a"):
+        load(tmp_path / "empty", tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["text", "truncated"])
+def test_a_damaged_file_of_any_genre_is_refused_before_one_is_decoded(audio_dir, tmp_path, monkeypatch, damage):
+    shutil.copytree(audio_dir, tmp_path / "audio")
+    victim = tmp_path / "audio" / "organ" / "tune 1.wav"
+    victim.write_bytes(b"not sound" if damage == "text" else victim.read_bytes()[:60_000])
+    monkeypatch.setattr(audio, "read_wave", lambda path: pytest.fail(f"decoded {path}"))
+    with pytest.raises(AudioError, match="organ.tune 1.wav .*remove it"):
+        data.load_genres(tmp_path / "audio", ["harp", "organ"], AUDIO, ALL, tmp_path / "cache")
+
+
+def test_damage_that_only_decoding_shows_is_refused_and_leaves_nothing(rng, tmp_path):
+    (tmp_path / "a").mkdir()
+    samples = noise(rng, 3)
+    samples[40_000] = np.nan
+    audio.write_wave(tmp_path / "a" / "x.wav", samples, 16_000, "FLOAT")
+    with pytest.raises(AudioError, match="x.wav holds samples that are NaN"):
+        load(tmp_path / "a", tmp_path / "cache")
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+
+
+def test_progress_is_told_of_every_track(audio_dir, tmp_path):
+    seen = []
+
+    def progress(paths, total, desc, unit):
+        seen.append((total, desc, unit))
+        return paths
+
+    data.load_genres(audio_dir, ["harp", "organ"], AUDIO, ALL, tmp_path, progress)
+    assert seen == [(3, "harp", "track"), (3, "organ", "track")]
+    data.load_genres(audio_dir, ["harp", "organ"], AUDIO, ALL, tmp_path, progress)
+    assert len(seen) == 2  # nothing is measured twice
+
+
+# The cache ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The names of the files decoded so far."""
+    seen, read_wave = [], audio.read_wave
+
+    def spy(path):
+        seen.append(path.name)
+        return read_wave(path)
+
+    monkeypatch.setattr(audio, "read_wave", spy)
+    return seen
+
+
+@pytest.mark.parametrize("change", ["content", "added", "removed", "renamed"])
+def test_a_change_of_the_files_is_measured_anew(rng, tmp_path, decoded, change):
+    folder, cache = tmp_path / "a", tmp_path / "cache"
+    folder.mkdir()
+    for name in ("x", "y"):
+        audio.write_wave(folder / f"{name}.wav", noise(rng, 3), 16_000)
+    before = load(folder, cache)
+    copy = np.array(before.log_mel)
+    np.testing.assert_array_equal(load(folder, cache).log_mel, copy)
+    assert decoded == ["x.wav", "y.wav"]
+    if change == "content":
+        audio.write_wave(folder / "x.wav", 0.1 * noise(rng, 3), 16_000)  # the same size
+    elif change == "added":
+        audio.write_wave(folder / "z.wav", noise(rng, 3), 16_000)
+    elif change == "removed":
+        (folder / "x.wav").unlink()
+    else:
+        (folder / "x.wav").rename(folder / "w.wav")
+    after = load(folder, cache)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(track.path.name for track in after.tracks)
+    for track in after.tracks:
+        expected = audio.log_mel(audio.read_wave(track.path).samples[:, 0], AUDIO)
+        np.testing.assert_array_equal(after.log_mel[track.start : track.start + track.frames], expected)
+    assert len(list(cache.rglob("*.npy"))) == len(list(cache.rglob("*.json"))) == 1  # the old state is gone
+    np.testing.assert_array_equal(before.log_mel, copy)  # but still served to who has it
+
+
+def test_another_audio_setting_is_measured_apart(audio_dir, tmp_path, decoded):
+    folder = audio_dir / "harp"
+    assert load(folder, tmp_path).log_mel.shape[1] == 64
+    assert load(folder, tmp_path, n_mels=80).log_mel.shape[1] == 80
+    assert len(decoded) == 6
+    assert load(folder, tmp_path).log_mel.shape[1] == 64
+    assert load(folder, tmp_path, n_mels=80).log_mel.shape[1] == 80
+    assert len(decoded) == 6
+
+
+def test_the_cache_is_a_plain_npy_file_with_an_index(audio_dir, tmp_path):
+    genre = load(audio_dir / "harp", tmp_path)
+    (frames,) = (tmp_path / "mels").rglob("*.npy")
+    index = json.loads(frames.with_suffix(".json").read_text())
+    np.testing.assert_array_equal(np.load(frames), genre.log_mel)
+    assert index["tracks"] == [[track.path.name, track.start, track.frames] for track in genre.tracks]
+
+
+def test_processes_that_fill_the_cache_at_once_agree(audio_dir, tmp_path, decoded):
+    inner = []
+
+    def progress(paths, **_):
+        for path in paths:
+            yield path
+            inner.append(load(audio_dir / "harp", tmp_path))  # another process overtakes after each track
+
+    outer = data.load_genre(audio_dir / "harp", AUDIO, ALL, tmp_path, progress)
+    assert len(decoded) == 6  # the first of the others measured all, too
+    for genre in inner:
+        np.testing.assert_array_equal(genre.log_mel, outer.log_mel)
+        assert (genre.tracks, genre.statistics) == (outer.tracks, outer.statistics)
+    assert sorted(path.suffix for path in tmp_path.rglob("*") if path.is_file()) == [".json", ".npy"]
+
+
+# Batches ------------------------------------------------------------------------------------------------------------
+
+
+def test_batches_have_one_static_shape(audio_dir, tmp_path):
+    served = data.Batches(*data.load_genres(audio_dir, ["harp", "organ"], AUDIO, ALL, tmp_path), CONFIG)
+    assert served.steps_per_epoch == 3  # 3 tracks of 4.3 s are 6 segments of 2 s
+    for step in range(7):
+        batch = served.batch_at(step)
+        assert batch.keys() == {"a", "b"}
+        for part in batch.values():
+            assert type(part) is np.ndarray
+            assert (part.shape, part.dtype) == ((2, 126, 64), np.float32)
+            assert np.isfinite(part).all()
+
+
+def test_a_batch_is_a_function_of_seed_and_step(rng):
+    genres = made_genre("a", [900, 400], rng), made_genre("b", [300], rng)
+    forth, back = batches(*genres), batches(*genres)
+    steps = list(range(30))
+    first = {step: forth.batch_at(step) for step in steps}
+    for step in reversed(steps):
+        again = back.batch_at(step)
+        for key in "ab":
+            np.testing.assert_array_equal(again[key], first[step][key])
+    other = batches(*genres, seed=1)
+    assert any((other.batch_at(step)["a"] != first[step]["a"]).any() for step in steps)
+
+
+def test_a_batch_is_never_written_to_again(rng):
+    served = batches(made_genre("a", [900], rng), made_genre("b", [300], rng))
+    batch = served.batch_at(3)
+    copies = {key: part.copy() for key, part in batch.items()}
+    same = served.batch_at(3)
+    for key in "ab":
+        assert not np.shares_memory(batch[key], same[key])
+        assert batch[key].flags.owndata and batch[key].flags.writeable
+    for step in range(10):
+        served.batch_at(step)
+    for key in "ab":
+        np.testing.assert_array_equal(batch[key], copies[key])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8, 40])
+def test_an_epoch_shows_every_segment(batch_size):
+    lengths = [5 * T, 3 * T, T]  # exact multiples: the track's edges leave the outer segments half their jitter
+    served = batches(made_genre("a", lengths), made_genre("b", [2 * T]), batch_size)
+    assert served.steps_per_epoch == -(-9 // batch_size)
+    for epoch in range(3):
+        first = epoch * served.steps_per_epoch
+        starts = [batch["a"][:, 0, 0] for batch in map(served.batch_at, range(first, first + served.steps_per_epoch))]
+        starts = np.concatenate(starts)[:9]  # what fills the last batch begins the next cycle
+        # 5 + 3 + 1 segments, each at most half a segment from its place
+        assert [
+            np.sum((starts >= low) & (starts < high)) for low, high in ((0, 5 * T), (5 * T, 8 * T), (8 * T, 9 * T))
+        ] == [5, 3, 1]
+        places = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8]) * T
+        assert np.all(np.abs(np.sort(starts) - places) <= T // 2)
+
+
+def test_the_smaller_genre_is_shuffled_anew_each_time_around():
+    served = batches(made_genre("a", [40 * T]), made_genre("b", [4 * T]), batch_size=4)
+    orders = [tuple(np.round(served.batch_at(step)["b"][:, 0, 0] / T).astype(int)) for step in range(10)]
+    assert all(len(set(order)) >= 3 for order in orders)  # one cycle a batch; jitter may round two to the same
+    assert len(set(orders)) > 5
+
+
+def test_segments_stay_within_their_track_and_their_time_is_unbroken():
+    lengths = [T, 2 * T + 50, 3 * T - 1]
+    served = batches(made_genre("a", lengths), made_genre("b", [T]), batch_size=4)
+    ends = np.cumsum(lengths)
+    starts = set()
+    for step in range(400):
+        for segment in served.batch_at(step)["a"]:
+            np.testing.assert_array_equal(segment[:, 7], segment[0, 0] + np.arange(T))
+            first = int(segment[0, 0])
+            assert np.searchsorted(ends, first, side="right") == np.searchsorted(ends, first + T - 1, side="right")
+            starts.add(first)
+    assert {0, T, T + T + 50, 3 * T + 50}.issubset(starts)  # each track's first moment, the second's last start too
+    assert len(starts) > 200  # the time of a segment varies
+
+
+def test_standardised_frames_have_mean_zero_and_deviation_one(rng, tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    shape = np.linspace(1, 0.05, 16_000 * 8) * (1 + np.sin(np.arange(16_000 * 8) / 3_000))
+    audio.write_wave(folder / "x.wav", shape * noise(rng, 8), 16_000, "FLOAT")
+    genre = load(folder, tmp_path / "cache")
+    whole = replace(CONFIG, audio=AudioConfig(segment_seconds=8.0), training=TrainingConfig(batch_size=1))
+    segment = data.Batches(genre, genre, whole).batch_at(0)["a"][0]
+    assert len(segment) == len(genre.log_mel)  # one segment that is all there is
+    np.testing.assert_allclose(segment.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(segment.std(axis=0), 1, atol=1e-4)
+
+
+def test_each_genre_is_standardised_by_its_own_statistics(rng):
+    loud = made_genre("a", [T], rng)
+    loud = replace(loud, statistics=Statistics(mean=(-20.0,) * 64, deviation=(2.0,) * 63 + (4.0,)))
+    batch = batches(loud, made_genre("b", [T], rng), batch_size=1).batch_at(0)
+    np.testing.assert_allclose(batch["a"][0, :, 0], (loud.log_mel[:, 0] + 20) / 2, atol=1e-5)
+    np.testing.assert_allclose(batch["a"][0, :, 63], (loud.log_mel[:, 63] + 20) / 4, atol=1e-5)
