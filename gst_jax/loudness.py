@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def limiter_gain(waveform: Array, sample_rate: int) -> Array:
     Returns:
         float32 [N], all ones where nothing comes near the ceiling.
     """
-    peak = np.abs(waveform).max(axis=1)
+    peak = functools.reduce(np.maximum, np.abs(waveform.T))
     if peak.max() <= 0.5 * CEILING:  # music's true peaks are less than 6 dB above its samples
         return np.ones(len(waveform), np.float32)
     peak = np.maximum(peak, _between_samples(waveform))

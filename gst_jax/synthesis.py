@@ -135,8 +135,9 @@ def _at(position: Array, rows: Array) -> Array:
 
 def _over_frequency(gain: Array, sample_rate: int, n_fft: int, audio: AudioConfig) -> Array:
     """Spread a gain in dB per mel band over the bins of a transform: [T', M] -> [T', F']."""
-    spread, treble = _spread(sample_rate, n_fft, audio)
-    out = gain @ spread
+    lower, weight, treble = _spread(sample_rate, n_fft, audio)
+    out = gain[:, lower]
+    out += (gain[:, lower + 1] - out) * weight
     if treble < out.shape[1]:
         held = gain[:, -_TREBLE_BANDS:].mean(axis=1, keepdims=True)
         out[:, treble:] = np.clip(held, -MAX_TREBLE_GAIN, MAX_TREBLE_GAIN)
@@ -144,13 +145,19 @@ def _over_frequency(gain: Array, sample_rate: int, n_fft: int, audio: AudioConfi
 
 
 @lru_cache(maxsize=8)
-def _spread(sample_rate: int, n_fft: int, audio: AudioConfig) -> tuple[Array, int]:
-    """Return the interpolation from mel bands to bins, float32 [M, F'], with the first bin above the analysis."""
+def _spread(sample_rate: int, n_fft: int, audio: AudioConfig) -> tuple[Array, Array, int]:
+    """Return how bins lie between mel bands.
+
+    Returns:
+        The band below each bin, [F'], the weight of the band above, float32 [F'], and the first bin above all bands.
+    """
     filters = mel_filters(audio)
     centres = filters @ np.fft.rfftfreq(audio.n_fft, 1 / audio.sample_rate) / filters.sum(axis=1)
     bins = np.fft.rfftfreq(n_fft, 1 / sample_rate)
-    spread = np.stack([np.interp(bins, centres, row) for row in np.eye(audio.n_mels)])
-    return spread.astype(np.float32), int(np.searchsorted(bins, audio.f_max, side="right"))
+    position = np.interp(bins, centres, np.arange(audio.n_mels))
+    lower = np.minimum(position.astype(int), audio.n_mels - 2)
+    treble = int(np.searchsorted(bins, audio.f_max, side="right"))
+    return lower, (position - lower).astype(np.float32), treble
 
 
 def _resynthesised(

@@ -1,0 +1,178 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gst_jax import audio as sound
+from gst_jax import config, conversion
+from gst_jax.inference import Translator
+
+IDENTITY = Translator(config.AudioConfig(), lambda log_mel: log_mel)
+QUIETER_TREBLE = Translator(config.AudioConfig(), lambda log_mel: log_mel - np.linspace(0, 20, 64, dtype=np.float32))
+
+
+def write(path, seconds=0.5, rate=16_000, channels=1, subtype=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wave = 0.1 * np.random.default_rng(0).standard_normal((int(seconds * rate), channels))
+    sound.write_wave(path, wave.astype(np.float32), rate, subtype)
+    return path
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    """Return a run without a checkpoint, which is enough to bypass the model."""
+    path = tmp_path / "run"
+    path.mkdir()
+    flat = config.Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64)
+    config.write_run(
+        config.Run(
+            pair=("folk", "jazz"),
+            config=config.Config(),
+            statistics={"folk": flat, "jazz": flat},
+            audio_dir=None,
+            provenance={},
+        ),
+        path,
+    )
+    return path
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "gst_jax.convert", *map(str, arguments)], capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype", "rate", "channels"),
+    [
+        ("wav", "PCM_16", 44_100, 2),
+        ("wav", "PCM_24", 96_000, 3),
+        ("wav", "FLOAT", 8_000, 8),
+        ("flac", "PCM_24", 48_000, 2),
+        ("ogg", "VORBIS", 22_050, 1),
+        ("mp3", "MPEG_LAYER_III", 44_100, 2),
+    ],
+)
+def test_a_file_keeps_its_length_rate_channels_and_kind(tmp_path, suffix, subtype, rate, channels):
+    source = write(tmp_path / f"in.{suffix}", 0.7001, rate, channels, subtype)
+    jobs = conversion.plan([source], tmp_path / "out")
+    conversion.convert(jobs, QUIETER_TREBLE, tmp_path / "out")
+    before, after = sound.read_wave(source), sound.read_wave(tmp_path / "out" / f"in.{suffix}")
+    assert after.samples.shape == before.samples.shape
+    assert (after.sample_rate, after.format, after.subtype) == (rate, suffix.upper(), subtype)
+    assert not np.array_equal(after.samples, before.samples)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_strength_0_writes_the_input_s_samples(tmp_path, subtype):
+    source = write(tmp_path / "in.wav", subtype=subtype)
+    conversion.convert(conversion.plan([source], tmp_path / "out"), QUIETER_TREBLE, tmp_path / "out", strength=0)
+    before, after = sound.read_wave(source), sound.read_wave(tmp_path / "out" / "in.wav")
+    assert before.samples.tobytes() == after.samples.tobytes()
+
+
+def test_folders_keep_their_tree_and_any_name_works(tmp_path):
+    names = ["a.wav", "deep/er/ b c.flac", "গান/আমার সোনার বাংলা.wav", "deep/🎷.ogg"]
+    for name in names:
+        write(tmp_path / "music" / name, 0.1)
+    (tmp_path / "music" / "cover.txt").write_text("not sound")
+    jobs = conversion.plan([tmp_path / "music"], tmp_path / "out")
+    conversion.convert(jobs, IDENTITY, tmp_path / "out")
+    written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert written == {f"music/{name}" for name in names}
+
+
+def test_a_format_replaces_every_suffix(tmp_path):
+    source = write(tmp_path / "in.wav", 0.1)
+    jobs = conversion.plan([source], tmp_path / "out", format="flac")
+    conversion.convert(jobs, IDENTITY, tmp_path / "out")
+    assert sound.read_wave(tmp_path / "out" / "in.flac").format == "FLAC"
+
+
+def test_a_file_given_twice_is_converted_once(tmp_path):
+    source = write(tmp_path / "music" / "in.wav")
+    assert len(conversion.plan([source, tmp_path / "music", source], tmp_path / "out")) == 1
+
+
+def test_an_output_of_an_earlier_run_is_replaced(tmp_path):
+    source = write(tmp_path / "in.wav")
+    for _ in range(2):
+        conversion.convert(conversion.plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
+
+
+def test_what_cannot_be_converted_is_refused_before_the_work(tmp_path):
+    good = write(tmp_path / "good" / "in.wav")
+    other = write(tmp_path / "other" / "in.wav")
+    flac = write(tmp_path / "good" / "in.flac")
+    bad = tmp_path / "bad.wav"
+    bad.write_text("this is not sound")
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "out"
+    for inputs, folder, format, message in [
+        ([], out, None, "nothing to convert"),
+        ([tmp_path / "none.wav"], out, None, "none.wav does not exist"),
+        ([tmp_path / "empty"], out, None, "empty holds no sound file"),
+        ([good, bad], out, None, "bad.wav is not sound"),
+        ([good], good.parent, None, "in.wav is an input"),
+        ([good, other], out, None, "would both become"),
+        ([good, flac], out, "ogg", "would both become"),
+        ([good], out, "exe", "--format='exe' is not one of wav, flac"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            conversion.plan(inputs, folder, format)
+    assert not out.exists()
+
+
+def test_an_output_that_is_an_input_by_another_path_is_refused(tmp_path):
+    source = write(tmp_path / "music" / "in.wav")
+    (tmp_path / "link").symlink_to(source.parent)
+    with pytest.raises(config.ConfigError, match="an input is never replaced"):
+        conversion.plan([source], tmp_path / "link")
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
+    source = write(tmp_path / "in.wav")
+    out = write(tmp_path / "out.wav")
+    with pytest.raises(OSError, match="out.wav"):
+        conversion.convert(conversion.plan([source], out), IDENTITY, out)
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path):
+    source = write(tmp_path / "in.wav", 20)
+    code = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
+        "from gst_jax import conversion, config; from gst_jax.inference import Translator;"
+        f"out = {str(tmp_path / 'out')!r}; jobs = conversion.plan([{str(source)!r}], out);"
+        "conversion.convert(jobs, Translator(config.AudioConfig(), lambda log_mel: log_mel), out)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0 and "OSError" in done.stderr
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_the_command_converts(tmp_path, run_dir):
+    source = write(tmp_path / "in.wav", 1.0, 44_100, 2)
+    done = command(f"--run={run_dir}", "--to=jazz", source, f"--out={tmp_path / 'out'}", "--bypass_model")
+    assert done.returncode == 0, done.stderr
+    assert "converted 1 file to jazz" in done.stdout
+    assert len(sound.read_wave(tmp_path / "out" / "in.wav").samples) == 44_100
+
+
+def test_a_mistake_is_one_line_and_status_1(tmp_path, run_dir):
+    source = write(tmp_path / "in.wav")
+    out = f"--out={tmp_path / 'out'}"
+    for arguments, message in [
+        ([f"--run={run_dir}", "--to=rock", source, out], "--to='rock' is not a genre"),
+        ([f"--run={tmp_path / 'none'}", "--to=jazz", source, out], "is not a run directory"),
+        ([f"--run={run_dir}", "--to=jazz", out], "nothing to convert"),
+        ([f"--run={run_dir}", "--to=jazz", source, out, "--route=magic"], "unknown route 'magic'"),
+    ]:
+        done = command(*arguments)
+        assert done.returncode == 1
+        assert done.stderr.startswith("gst_jax: ") and done.stderr.count("\n") == 1, done.stderr
+        assert message in done.stderr
+    assert not Path(tmp_path / "out").exists()

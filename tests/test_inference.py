@@ -1,0 +1,198 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gst_jax import audio as sound
+from gst_jax import checkpoint, config, cyclegan, inference
+from gst_jax.inference import WINDOW, Translator
+
+AUDIO = config.AudioConfig()
+IDENTITY = Translator(AUDIO, lambda log_mel: log_mel)
+
+
+def noise(count, channels=1, level=0.1):
+    return (level * np.random.default_rng(count).standard_normal((count, channels))).astype(np.float32)
+
+
+def tilt(log_mel):
+    """Take the treble away."""
+    return log_mel - np.linspace(0, 25, AUDIO.n_mels, dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    """Return an untrained run of a tiny model."""
+    path = tmp_path_factory.mktemp("run")
+    small = config.load(overrides=["model.channels=4", "model.residual_blocks=1", "model.discriminator_channels=4"])
+    level = {
+        genre: config.Statistics(mean=(mean,) * 64, deviation=(10.0,) * 64)
+        for genre, mean in (("folk", 0.0), ("jazz", -6.0))
+    }
+    config.write_run(
+        config.Run(pair=("folk", "jazz"), config=small, statistics=level, audio_dir=None, provenance={}), path
+    )
+    with checkpoint.open_checkpoints(path, 1) as checkpoints:
+        checkpoint.save(checkpoints, cyclegan.init_state(small))
+    return path
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    rate=st.one_of(st.sampled_from([8_000, 16_000, 44_100, 48_000, 192_000]), st.integers(8_000, 192_000)),
+    seconds=st.floats(0, 2),
+    channels=st.integers(1, 8),
+)
+def test_output_has_the_shape_of_any_input(rate, seconds, channels):
+    wave = noise(1 + int(seconds * rate / channels), channels)
+    out = Translator(AUDIO, tilt)(wave, rate)
+    assert out.shape == wave.shape and out.dtype == np.float32 and np.isfinite(out).all()
+
+
+def test_one_dimension_in_is_one_dimension_out():
+    assert IDENTITY(noise(5000)[:, 0], 16_000).shape == (5000,)
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100])
+def test_an_unchanged_log_mel_gives_the_input_back(rate):
+    wave = noise(20 * rate + 7, 2)
+    assert np.abs(IDENTITY(wave, rate) - wave).max() < 1e-6
+
+
+def test_strength_0_gives_the_samples_bit_for_bit():
+    wave = noise(30_000, 2, level=2.0)  # beyond full scale, where any processing would limit it
+    translator = Translator(AUDIO, tilt)
+    assert translator(wave, 44_100, strength=0).tobytes() == wave.tobytes()
+    streamed = np.concatenate(list(translator.stream([wave[:9], wave[9:]], 44_100, strength=0)))
+    assert streamed.tobytes() == wave.tobytes()
+
+
+def test_strength_moves_the_log_mel_steadily():
+    wave = noise(64_000)[:, 0]
+    before = sound.log_mel(wave, AUDIO)
+    slopes = []
+    for strength in (0, 0.25, 0.5, 0.75, 1):
+        change = sound.log_mel(Translator(AUDIO, tilt)(wave, 16_000, strength), AUDIO) - before
+        slopes.append(np.polyfit(np.arange(AUDIO.n_mels), change.mean(axis=0), 1)[0] * (AUDIO.n_mels - 1))
+    assert slopes == pytest.approx([0, -6.25, -12.5, -18.75, -25], abs=1.0)
+
+
+def test_the_generator_sees_one_shape():
+    shapes = set()
+
+    def generator(log_mel):
+        shapes.add(log_mel.shape)
+        return log_mel
+
+    for seconds in (0.01, 1, 9, 30):
+        Translator(AUDIO, generator)(noise(int(16_000 * seconds)), 16_000)
+    assert shapes == {(WINDOW, AUDIO.n_mels)}
+
+
+def test_frames_reach_the_generator_as_the_analysis_makes_them():
+    seen = []
+    wave = noise(16_000 * 12)[:, 0]
+    Translator(AUDIO, lambda log_mel: seen.append(log_mel) or log_mel)(wave, 16_000)
+    expected = sound.log_mel(wave, AUDIO)
+    start = WINDOW - 2 * inference.CONTEXT - inference.FADE - inference.CONTEXT
+    assert np.allclose(seen[0][inference.CONTEXT :], expected[: WINDOW - inference.CONTEXT], atol=1e-3)
+    middle = expected[start:][:WINDOW]
+    assert np.allclose(seen[1][: len(middle)], middle, atol=1e-3)
+
+
+def level_jumps(wave):
+    """Return the change of energy and the spectral flux between frames, [T - 1] each."""
+    frames = sound.log_mel(wave, AUDIO)
+    return np.abs(np.diff(frames.mean(axis=1))), np.abs(np.diff(frames, axis=0)).mean(axis=1)
+
+
+def test_joins_of_windows_cannot_be_told_from_the_rest():
+    wave = noise(16_000 * 120)[:, 0]
+
+    def generator(log_mel):  # like an instance norm, it depends on the whole window
+        return tilt(log_mel) * (1 + 0.1 * np.sin(1000 * log_mel.mean()))
+
+    out = Translator(AUDIO, generator)(wave, 16_000)
+    size = WINDOW - 2 * inference.CONTEXT - inference.FADE
+    for jumps in level_jumps(out):
+        joins = np.zeros(len(jumps), bool)
+        for start in range(size, len(jumps), size):
+            joins[start - 4 : start + inference.FADE + 4] = True
+        assert jumps[joins].mean() < 1.1 * jumps[~joins].mean()
+        assert np.quantile(jumps[joins], 0.99) < 1.2 * np.quantile(jumps[~joins], 0.99)
+
+
+def test_a_stream_equals_the_whole_but_for_its_loudness():
+    wave = noise(44_100 * 15, 2)
+    translator = Translator(AUDIO, tilt)
+    whole = translator(wave, 44_100)
+    blocks = np.split(wave, [1, 5000, 5001, 200_000, 400_000])
+    streamed = np.concatenate(list(translator.stream(blocks, 44_100)))
+    ratio = (streamed * whole).reshape(-1, 44_100).sum(axis=1) / (whole**2).reshape(-1, 44_100).sum(axis=1)
+    assert streamed.shape == wave.shape
+    assert ratio == pytest.approx(np.ones(len(ratio)), abs=0.05)
+
+
+def test_a_stream_gives_sound_before_it_ends():
+    taken = 0
+
+    def blocks():
+        nonlocal taken
+        for _ in range(60):
+            taken += 1
+            yield noise(16_000)
+
+    next(IDENTITY.stream(blocks(), 16_000))
+    assert taken < 20
+
+
+def test_loudness_is_the_input_s():
+    wave = noise(16_000 * 6)
+    out = Translator(AUDIO, lambda log_mel: log_mel - 12)(wave, 16_000)
+    assert np.abs(out - wave).max() < 1e-3
+
+
+def test_nothing_clips():
+    wave = np.clip(noise(44_100 * 3, 2, level=0.5), -1, 1)
+    assert np.abs(Translator(AUDIO, tilt)(wave, 44_100)).max() < 10 ** (-1 / 20)
+
+
+def test_silence_stays_silence():
+    loud = Translator(AUDIO, lambda log_mel: log_mel + 40)
+    assert not loud(np.zeros((48_000, 2), np.float32), 16_000).any()
+
+
+@pytest.mark.parametrize(
+    ("wave", "rate", "options", "message"),
+    [
+        (np.zeros((0, 2), np.float32), 16_000, {}, "with samples in it"),
+        (np.full((9, 1), np.nan, np.float32), 16_000, {}, "NaN"),
+        (noise(9), 0, {}, "sample rate"),
+        (noise(9), 16_000, {"strength": 1.5}, "strength must lie in 0 to 1, not 1.5"),
+        (noise(9), 16_000, {"route": "magic"}, "unknown route 'magic'"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(wave, rate, options, message):
+    with pytest.raises(ValueError, match=message):
+        IDENTITY(wave, rate, **options)
+
+
+def test_a_run_converts_both_ways(run_dir):
+    # Untrained, the generator is nearly the identity of standardised levels: an equaliser by -6 dB, then by +6 dB.
+    wave = noise(16_000)[:, 0]
+    for to, change in (("jazz", -6.0), ("folk", 6.0)):
+        translator = Translator.from_run(run_dir, to=to)
+        frames = sound.log_mel(np.pad(wave, (0, WINDOW * 252 - len(wave))), AUDIO)
+        converted = translator.generator(frames)
+        assert np.abs(converted - frames - change).mean() < 2.0
+        assert translator(wave, 16_000).shape == wave.shape
+
+
+def test_a_genre_outside_the_pair_is_refused(run_dir):
+    with pytest.raises(config.ConfigError, match="'rock' is not a genre of .*; choose jazz or folk"):
+        Translator.from_run(run_dir, to="rock")
+
+
+def test_a_missing_run_is_refused(tmp_path):
+    with pytest.raises(config.ConfigError, match="is not a run directory"):
+        Translator.from_run(tmp_path / "none", to="jazz")
