@@ -1,0 +1,123 @@
+"""Describe how a sound moves without its colour: features that an equaliser cannot fake.
+
+Each mel band is standardised over the whole track, so matching every band's mean or deviation, which is what an
+equaliser does, changes next to nothing here; what remains is rhythm, attack, decay, roughness, vibrato.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gst_jax import audio as sound
+from gst_jax.config import AudioConfig
+
+Array = NDArray[np.float32]
+
+WINDOW_SECONDS, HOP_SECONDS = 4.0, 2.0
+_BANDS = 8  # groups of neighbouring mel bins, and of neighbouring frequencies
+_RATES = (0.5, 1.5, 3.0, 5.0, 8.0, 12.0, 18.0, 31.0)  # Hz, edges of the modulation bands
+_LAGS = (0.03, 0.1, 0.25)  # seconds over which a partial may persist
+_POWER_FLOOR = 1e-5
+_DEVIATION_FLOOR = 3.0  # dB: less is silence or noise, not to be blown up
+_SMOOTHING = 17  # frequency bins: the envelope, of which the partials stand out
+
+
+def describe(power: Array, audio: AudioConfig) -> Array:
+    """Measure windows of four seconds, every two.
+
+    Args:
+        power: [T, F], squared magnitudes of `audio.stft`.
+        audio: frame sizes.
+
+    Returns:
+        [W, D], at least one window: modulation spectrum, change and skewness of each mel band; peakiness across
+        frequency and persistence over time of the partials.
+    """
+    log_mel = 10 * np.log10(np.maximum(power @ sound.mel_filters(audio).T, _POWER_FLOOR))
+    motion = (log_mel - log_mel.mean(axis=0)) / np.maximum(log_mel.std(axis=0), _DEVIATION_FLOOR)
+    partials = _partials(power)
+    window, hop = (round(seconds * audio.frames_per_second) for seconds in (WINDOW_SECONDS, HOP_SECONDS))
+    starts = range(0, max(len(power) - window, 0) + 1, hop)
+    return np.stack(
+        [
+            np.concatenate(
+                [
+                    _modulation(motion[start : start + window], audio),
+                    _change(motion[start : start + window]),
+                    _tonality(partials[start : start + window], audio),
+                ]
+            )
+            for start in starts
+        ]
+    ).astype(np.float32)
+
+
+def recolour(power: Array, random: np.random.Generator) -> Array:
+    """Change what makes no genre: equalisation, tilt, level, pitch (up to 4 semitones), each at random.
+
+    Args:
+        power: [T, F].
+        random: decides the changes.
+
+    Returns:
+        [T, F].
+    """
+    bins = power.shape[1]
+    position = np.linspace(0, 1, bins)
+    knots = random.normal(0, 6, 8)  # dB, closer together at low frequencies
+    gain = np.interp(np.sqrt(position), np.linspace(0, 1, 8), knots)
+    gain += random.uniform(-12, 12) * (position - 0.5) + random.uniform(-12, 6)
+    source = np.clip(np.arange(bins) / 2 ** (random.uniform(-4, 4) / 12), 0, bins - 1)
+    below = np.minimum(source.astype(int), bins - 2)
+    share = (source - below).astype(np.float32)
+    shifted = power[:, below] * (1 - share) + power[:, below + 1] * share
+    return shifted * (10 ** (gain / 10)).astype(np.float32)
+
+
+def _partials(power: Array) -> Array:
+    """Return how far each frequency stands out of its neighbourhood, in dB: [T, F] -> [T, F]."""
+    level = 10 * np.log10(power + _POWER_FLOOR)
+    half = _SMOOTHING // 2
+    summed = np.cumsum(np.pad(level, ((0, 0), (half + 1, half)), mode="edge"), axis=1, dtype=np.float64)
+    return (level - (summed[:, _SMOOTHING:] - summed[:, :-_SMOOTHING]) / _SMOOTHING).astype(np.float32)
+
+
+def _modulation(motion: Array, audio: AudioConfig) -> Array:
+    """Return the log energy of the mel bands' motion in each band of rates: [T, M] -> [rates * _BANDS]."""
+    taper = np.hanning(len(motion))[:, None]
+    energy = np.square(np.abs(np.fft.rfft((motion - motion.mean(axis=0)) * taper, axis=0))) / len(motion)
+    rates = np.fft.rfftfreq(len(motion), 1 / audio.frames_per_second)
+    bands = (energy[(rates >= low) & (rates < high)] for low, high in zip(_RATES, _RATES[1:], strict=False))
+    return np.concatenate([np.log(_grouped(band.sum(axis=0) / max(len(band), 1)) + 1e-4) for band in bands])
+
+
+def _change(motion: Array) -> Array:
+    """Return how sudden, one-sided or peaked the mel bands' motion is: [T, M] -> [4 * _BANDS]."""
+    change = np.diff(motion, axis=0)
+    spread = change.std(axis=0) + 1e-3
+    level = motion - motion.mean(axis=0)
+    return np.concatenate(
+        [
+            np.log(_grouped(np.maximum(change, 0).mean(axis=0)) + 1e-3),
+            _grouped((change**3).mean(axis=0) / spread**3),
+            np.log(_grouped((change**4).mean(axis=0) / spread**4) + 1e-3),
+            _grouped((level**3).mean(axis=0) / (level.std(axis=0) + 1e-2) ** 3),
+        ]
+    )
+
+
+def _tonality(partials: Array, audio: AudioConfig) -> Array:
+    """Return how far partials stand out, next to how long they stay: [T, F] -> [(1 + lags) * bands]."""
+    edges = np.geomspace(2, partials.shape[1], _BANDS + 2).astype(int)
+    bands = [partials[:, low:high] for low, high in zip(edges, edges[1:], strict=False)]
+    out = [np.log(band.std(axis=1) + 0.1).mean() for band in bands]
+    for seconds in _LAGS:
+        lag = min(round(seconds * audio.frames_per_second), len(partials) - 1)
+        out += [float((band[:-lag] * band[lag:]).mean() / (np.square(band).mean() + 1e-3)) for band in bands]
+    return np.array(out)
+
+
+def _grouped(values: Array) -> Array:
+    """Average neighbouring bins: [M] -> [_BANDS]."""
+    return np.array([group.mean() for group in np.array_split(values, _BANDS)])
