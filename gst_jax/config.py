@@ -291,6 +291,14 @@ def read_run(run_dir: str | os.PathLike[str]) -> Run:
         raise ConfigError(f"{path} is damaged or not of this program: {error!r}") from error
 
 
+def cache_dir() -> Path:
+    """Return where rendered audio, mels and compiled code are kept: `$GST_JAX_CACHE`, else the user's cache."""
+    if chosen := os.environ.get("GST_JAX_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "gst_jax"
+
+
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gst_jax import audio
+from gst_jax.config import cache_dir
 from gst_jax.corpus import folk, jazz, rock
 from gst_jax.corpus.composition import Tune, compose, describe
 from gst_jax.corpus.orchestra import draw_seats, orchestrate
@@ -46,11 +47,8 @@ class Track:
 
 
 def default_directory() -> Path:
-    """Return where the corpus is kept: `$GST_JAX_CACHE`, else `$XDG_CACHE_HOME/gst_jax`, else `~/.cache/gst_jax`."""
-    if cache := os.environ.get("GST_JAX_CACHE"):
-        return Path(cache) / "corpus"
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "gst_jax" / "corpus"
+    """Return where the corpus is kept: `corpus` in the cache directory."""
+    return cache_dir() / "corpus"
 
 
 def tracks() -> list[Track]:

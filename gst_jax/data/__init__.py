@@ -2,5 +2,6 @@
 
 from gst_jax.data.batches import Batches
 from gst_jax.data.genres import Genre, Track, load_genre, load_genres, split_tracks
+from gst_jax.data.sources import load_pair, settings_for
 
-__all__ = ["Batches", "Genre", "Track", "load_genre", "load_genres", "split_tracks"]
+__all__ = ["Batches", "Genre", "Track", "load_genre", "load_genres", "load_pair", "settings_for", "split_tracks"]

@@ -1,0 +1,95 @@
+"""Train on one pair of genres from the command line: python -m gst_jax.train --pair=folk_jazz."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING
+
+from absl import app, flags, logging
+
+if TYPE_CHECKING:
+    from gst_jax.config import Config
+
+_PAIR = flags.DEFINE_string("pair", "folk_rock", "two genres, as in folk_jazz; all: folk_rock, then folk_jazz")
+_AUDIO_DIR = flags.DEFINE_string(
+    "audio_dir", None, "folder that holds one folder per genre (default: built-in corpus)"
+)
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "where the run is kept (default: runs/PAIR); run again to resume")
+_MINUTES = flags.DEFINE_float("minutes", math.inf, "stop after this many minutes of stepping", lower_bound=0)
+_INIT_FROM = flags.DEFINE_string("init_from", None, "run directory to take the first parameters from")
+_CONFIG = flags.DEFINE_string(
+    "config", None, "TOML file of settings, as configs/full.toml (default: configs/cpu.toml)"
+)
+_SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; may be repeated")
+
+
+def main(argv: list[str]) -> None:
+    """Train each pair asked for, then write its samples, pictures, report."""
+    if len(argv) > 1:
+        sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
+    logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
+    from gst_jax import config
+
+    try:
+        pairs = ["folk_rock", "folk_jazz"] if _PAIR.value == "all" else [_PAIR.value]
+        if len(pairs) > 1 and _RUN_DIR.value:
+            raise config.ConfigError("--run_dir holds one run; leave it out with --pair=all, or name one pair")
+        settings = config.load(_CONFIG.value, _SET.value)
+        for pair in pairs:
+            _train(pair, config.parse_pair(pair), settings)
+    except (ValueError, OSError) as error:
+        sys.exit(f"gst_jax: {error}")
+
+
+def _train(name: str, pair: tuple[str, str], settings: Config) -> None:
+    """Train one pair, showing how it goes."""
+    from tqdm import tqdm
+
+    from gst_jax import report, training
+
+    run_dir = _RUN_DIR.value or f"runs/{name}"
+    with tqdm(desc=f"training {name}", unit="batch", dynamic_ncols=True, delay=1e-9) as bar:
+
+        def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
+            if bar.total is None:  # the first call, perhaps of a resumed run
+                bar.reset(total)
+                bar.initial = bar.n = step - 1
+            bar.set_postfix_str(_losses(metrics), refresh=False)
+            bar.update(step - bar.n)
+
+        summary = training.train(
+            pair,
+            settings,
+            run_dir,
+            audio_dir=_AUDIO_DIR.value,
+            init_from=_INIT_FROM.value,
+            minutes=_MINUTES.value,
+            on_step=on_step,
+            progress=tqdm,
+        )
+    page = report.write(run_dir, tqdm)
+    print(
+        f"{name}: {summary.steps} of {summary.total} batches seen, {summary.skipped} skipped, {summary.updates} "
+        f"updates in {summary.seconds / 60:.1f} min (compiled in {summary.compile_seconds:.0f} s)\n"
+        f"{'finished' if summary.finished else 'stopped; the same command goes on'}: listen at {page}\n"
+        f"convert your own: python -m gst_jax.convert --run={run_dir} --to={pair[1]} song.mp3 --out=converted/"
+    )
+    if summary.interrupted:
+        sys.exit(130)  # as shells expect, so that what was to follow does not
+
+
+def _losses(metrics: dict[str, float]) -> str:
+    """Put the metrics last logged on the progress line."""
+    if not metrics:
+        return ""
+    discriminator = (metrics["discriminator/a"] + metrics["discriminator/b"]) / 2
+    return (
+        f"adversarial {metrics['generator/adversarial']:.2f}, cycle {metrics['generator/cycle']:.2f}, "
+        f"identity {metrics['generator/identity']:.2f}, discriminator {discriminator:.2f}, "
+        f"{metrics['segments_per_second']:.1f} segments/s"
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

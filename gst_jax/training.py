@@ -1,0 +1,304 @@
+"""Run the training loop of one pair: resume, step, log, save, stop."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gst_jax import checkpoint, config, cyclegan, data, provenance
+from gst_jax.config import Config, Run
+
+try:
+    import fcntl
+except ImportError:  # not a Unix: two processes in one run directory are not noticed
+    fcntl = None  # type: ignore[assignment]
+
+Metrics = dict[str, float]
+
+
+class TrainingError(ValueError):
+    """A run that cannot start or go on; the message says why, and what to do."""
+
+
+# Settings that a resumed run may change: its length, and what it writes on the way.
+_FREE = ("training.epochs", "training.log_every", "training.checkpoint_every", "training.keep_checkpoints")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a call of `train` ended."""
+
+    steps: int  # micro-batches seen since the run began
+    total: int  # micro-batches of the whole run
+    updates: int
+    skipped: int  # micro-batches whose gradient was not finite
+    seconds: float  # of stepping since the run began
+    compile_seconds: float
+    interrupted: bool  # by a signal
+
+    @property
+    def finished(self) -> bool:
+        """Whether every epoch was trained."""
+        return self.steps >= self.total
+
+
+def train(
+    pair: tuple[str, str],
+    settings: Config,
+    run_dir: str | os.PathLike[str],
+    *,
+    audio_dir: str | os.PathLike[str] | None = None,
+    init_from: str | os.PathLike[str] | None = None,
+    minutes: float = math.inf,
+    on_step: Callable[[int, int, Metrics], None] = lambda step, total, metrics: None,
+    progress: Any = None,
+) -> Summary:
+    """Train one pair, going on where the run directory stands.
+
+    Returns early, with everything saved, after `minutes` of stepping or at the first SIGINT or SIGTERM.
+
+    Args:
+        pair: names of the genres a and b.
+        settings: of the run; only its length may differ from an earlier call's.
+        run_dir: made if need be.
+        audio_dir: holds one folder per genre; None is the built-in corpus.
+        init_from: run directory whose newest parameters a fresh run starts with.
+        minutes: of stepping in this call, at most.
+        on_step: called with the micro-batches seen, their total, and the metrics last logged.
+        progress: called like `tqdm.tqdm` on the files to render or decode.
+
+    Raises:
+        TrainingError: when the run has other settings or another process, or a loss is not finite.
+        checkpoint.CheckpointError, config.ConfigError, audio.AudioError: see there.
+    """
+    run_dir = Path(run_dir)
+    settings = data.settings_for(audio_dir, settings)
+    _refuse_other_run(run_dir, pair, settings)
+    initial = None if init_from is None else _initial_parameters(init_from, settings)
+    mesh = _mesh(settings)
+    genres = data.load_pair(pair, audio_dir, settings, progress)
+    run = Run(
+        pair=pair,
+        config=settings,
+        statistics={genre.name: genre.statistics for genre in genres},
+        audio_dir=None if audio_dir is None else str(Path(audio_dir).resolve()),
+        provenance=provenance.collect(),
+    )
+    _refuse_other_audio(run_dir, run)
+    batches = data.Batches(*genres, settings)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with (
+        _only_process(run_dir),
+        _stop_on_signal() as stop,
+        checkpoint.open_checkpoints(run_dir, settings.training.keep_checkpoints) as checkpoints,
+    ):
+        fresh = cyclegan.init_state(settings) if initial is None else cyclegan.start_from(initial, settings)
+        fresh = jax.device_put(fresh, NamedSharding(mesh, PartitionSpec()))
+        state = checkpoint.restore(checkpoints, fresh) or fresh
+        config.write_run(run, run_dir)
+        return _loop(state, batches, settings, mesh, run_dir, checkpoints, stop, minutes * 60, on_step)
+
+
+def total_steps(steps_per_epoch: int, settings: Config) -> int:
+    """Return the micro-batches of a run: its epochs, rounded up to whole updates so that the last ones count."""
+    k = settings.training.accumulation_steps
+    return -(-steps_per_epoch * settings.training.epochs // k) * k
+
+
+def _loop(
+    state: cyclegan.TrainState,
+    batches: data.Batches,
+    settings: Config,
+    mesh: Mesh,
+    run_dir: Path,
+    checkpoints: Any,
+    stop: threading.Event,
+    seconds: float,
+    on_step: Callable[[int, int, Metrics], None],
+) -> Summary:
+    """Step until the last epoch, the time limit or a signal; save what was reached."""
+    first, total = int(state.step), total_steps(batches.steps_per_epoch, settings)
+    training = settings.training
+    log = run_dir / "metrics.jsonl"
+    metrics = _forget_after(log, first)
+    before = metrics.get("seconds", 0.0)
+    compile_start = time.monotonic()
+    batch = _put(batches.batch_at(first), mesh)
+    step_function = cyclegan.train_step.lower(state, batch, settings).compile()
+    start = time.monotonic()
+    window: list[dict[str, jax.Array]] = []
+    logged_at = start
+    step = first
+    while step < total and not stop.is_set() and time.monotonic() - start < seconds:
+        state, parts = step_function(state, batch)  # returns at once: XLA works on while Python goes on
+        step += 1
+        batch = _put(batches.batch_at(step), mesh)
+        if window:
+            jax.block_until_ready(window[-1])  # never more than one step ahead
+        window.append(parts)
+        if step % training.log_every == 0 or step == total:
+            means = {name: float(np.mean([part[name] for part in window])) for name in window[0]}
+            now = time.monotonic()
+            metrics = {
+                "step": step,
+                "update": int(state.opt_state.gradient_step),
+                "epoch": step / batches.steps_per_epoch,
+                "seconds": before + now - start,
+                "segments_per_second": 2 * training.batch_size * len(window) / (now - logged_at),
+            } | means
+            window, logged_at = [], now
+            _append(log, metrics)
+            _refuse_not_finite(means, step, checkpoints)
+        if step % training.checkpoint_every == 0:
+            checkpoint.save(checkpoints, state)
+        on_step(step, total, metrics)
+    jax.block_until_ready(state)
+    end = time.monotonic()
+    checkpoint.save(checkpoints, state)
+    return Summary(
+        steps=step,
+        total=total,
+        updates=int(state.opt_state.gradient_step),
+        skipped=int(state.skipped),
+        seconds=before + end - start,
+        compile_seconds=start - compile_start,
+        interrupted=stop.is_set(),
+    )
+
+
+def _mesh(settings: Config) -> Mesh:
+    """Lay all devices along one axis, over which the batch is divided."""
+    devices = jax.devices()
+    if settings.training.batch_size % len(devices):
+        raise TrainingError(
+            f"training.batch_size {settings.training.batch_size} cannot be divided among {len(devices)} devices; "
+            f"use --set=training.batch_size={len(devices)} or a multiple"
+        )
+    return Mesh(np.array(devices), ("data",))
+
+
+def _put(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+    """Give each device of each host its share of a batch, which every host can compute whole."""
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    return {
+        name: jax.make_array_from_callback(part.shape, sharding, part.__getitem__) for name, part in batch.items()
+    }
+
+
+def _initial_parameters(init_from: str | os.PathLike[str], settings: Config) -> cyclegan.Parameters:
+    """Load what another run learned, when it is of the same architecture."""
+    other = config.read_run(init_from).config
+    different = [text for text in config.differences(other, settings) if text.startswith(("model.", "audio."))]
+    if different:
+        raise TrainingError(f"--init_from={init_from} is of another model: {'; '.join(different)}")
+    return checkpoint.load_parameters(init_from)
+
+
+def _refuse_other_run(run_dir: Path, pair: Sequence[str], settings: Config) -> None:
+    """Raise TrainingError when the run directory holds a run of another pair or other settings."""
+    if not (run_dir / "config.json").exists():
+        return
+    old = config.read_run(run_dir)
+    different = [text for text in config.differences(old.config, settings) if not text.startswith(_FREE)]
+    if tuple(pair) != old.pair:
+        different.insert(0, f"pair: {'_'.join(old.pair)} -> {'_'.join(pair)}")
+    if different:
+        raise TrainingError(
+            f"{run_dir} holds a run with other settings: {'; '.join(different)}. Give the old settings to go on "
+            "with it, or another --run_dir to start a new one"
+        )
+
+
+def _refuse_other_audio(run_dir: Path, run: Run) -> None:
+    """Raise TrainingError when the audio changed since the run began: its levels are a part of the model."""
+    if (run_dir / "config.json").exists() and config.read_run(run_dir).statistics != run.statistics:
+        raise TrainingError(
+            f"the audio is not what {run_dir} was trained on (files were added, removed or changed, or --audio_dir "
+            "differs); put it back to go on with that run, or give another --run_dir to start a new one"
+        )
+
+
+def _refuse_not_finite(means: Metrics, step: int, checkpoints: Any) -> None:
+    """Raise TrainingError when a loss is not finite: going on would only waste the user's time."""
+    bad = [name for name, value in means.items() if not math.isfinite(value)]
+    if bad:
+        saved = f"step {checkpoints.latest.step}" if checkpoints.latest else "none"
+        raise TrainingError(
+            f"{bad[0]} is not finite at step {step}; last good checkpoint: {saved}. Start a new run with a lower "
+            "--set=training.learning_rate, or look at the audio with python -m gst_jax.prepare"
+        )
+
+
+def _forget_after(log: Path, step: int) -> Metrics:
+    """Cut the log back to what a checkpoint knows; return its last entry, {} where there is none."""
+    if not log.exists():
+        return {}
+    entries = []
+    for line in log.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(json.JSONDecodeError):  # a line cut off by a kill: its step is trained again
+            entries.append(json.loads(line))
+    entries = [entry for entry in entries if entry["step"] <= step]
+    temporary = log.with_suffix(".tmp")
+    temporary.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
+    temporary.replace(log)
+    return entries[-1] if entries else {}
+
+
+def _append(log: Path, entry: Metrics) -> None:
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+@contextlib.contextmanager
+def _only_process(run_dir: Path) -> Iterator[None]:
+    """Hold the run directory's lock, which the system releases however the process ends.
+
+    Raises:
+        TrainingError: when another process holds it.
+    """
+    with (run_dir / ".lock").open("w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise TrainingError(f"another process is training in {run_dir}; stop it first") from error
+        yield
+
+
+@contextlib.contextmanager
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """Hand out an event that the first SIGINT or SIGTERM sets; the second acts as usual."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # Python lets only the main thread handle signals
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.getsignal(number) for number in signals]
+
+    def restore() -> None:
+        for number, handler in zip(signals, previous, strict=True):
+            signal.signal(number, handler)
+
+    def request(number: int, frame: Any) -> None:
+        stop.set()
+        restore()
+
+    for number in signals:
+        signal.signal(number, request)
+    try:
+        yield stop
+    finally:
+        restore()
