@@ -228,7 +228,7 @@ def _sound_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         genres = sorted(path.name for path in audio_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
         there = f"it holds {', '.join(genres)}" if genres else "it holds no folder at all"
-        raise AudioError(f"{audio_dir} has no folder {folder.name!r}; {there}: make one folder per genre")
+        raise AudioError(f"{audio_dir} has no folder {folder.name!r}; {there}: make that folder, or name another pair")
     files = sound.find_audio(folder)
     if not files:
         foreign = sound.find_audio(folder, sound.FOREIGN_SUFFIXES)

@@ -1,0 +1,50 @@
+"""Estimate how long training will take on this machine by doing a little of it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from gst_jax import cyclegan
+from gst_jax.config import Config
+from gst_jax.data import Batches
+
+_STEPS = 4  # the first one warms up
+_ENOUGH_SECONDS = 20.0  # of stepping, where a step is slow
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a machine trains."""
+
+    compile_seconds: float
+    step_seconds: float  # median, of one micro-batch
+
+
+def measure_pace(batches: Batches, settings: Config, progress: Any = None) -> Pace:
+    """Compile the train step, then time a few micro-batches; what they learn is thrown away.
+
+    Args:
+        batches: to train on; the time depends on their shape alone, so one pair stands for all.
+        settings: of the run.
+        progress: called like `tqdm.tqdm` on the micro-batches.
+    """
+    state = cyclegan.init_state(settings)
+    start = time.perf_counter()
+    step_function = cyclegan.train_step.lower(state, batches.batch_at(0), settings).compile()
+    compile_seconds = time.perf_counter() - start
+    steps = range(_STEPS)
+    seconds = []
+    for step in steps if progress is None else progress(steps, total=_STEPS, desc="timing", unit="batch"):
+        batch = jax.device_put(batches.batch_at(step))
+        start = time.perf_counter()
+        state, metrics = step_function(state, batch)
+        jax.block_until_ready((state, metrics))
+        seconds.append(time.perf_counter() - start)
+        if sum(seconds) > _ENOUGH_SECONDS:
+            break
+    return Pace(compile_seconds, statistics.median(seconds[1:] or seconds))

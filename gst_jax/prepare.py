@@ -1,0 +1,75 @@
+"""Look over the audio before training from the command line: python -m gst_jax.prepare --pair=folk_jazz."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from absl import app, flags, logging
+
+if TYPE_CHECKING:
+    from gst_jax.config import Config
+    from gst_jax.data import Genre
+
+_PAIR = flags.DEFINE_string("pair", "all", "two genres, as in folk_jazz; all: folk_rock, then folk_jazz")
+_AUDIO_DIR = flags.DEFINE_string(
+    "audio_dir", None, "folder that holds one folder per genre (default: built-in corpus)"
+)
+_CONFIG = flags.DEFINE_string("config", None, "TOML file of settings (default: what configs/cpu.toml holds)")
+_SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; may be repeated")
+
+
+def main(argv: list[str]) -> None:
+    """Render or decode the audio of each pair; report what there is, with how long training on it will take."""
+    if len(argv) > 1:
+        sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
+    logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
+    from gst_jax import config
+
+    try:
+        pairs = ["folk_rock", "folk_jazz"] if _PAIR.value == "all" else [_PAIR.value]
+        _prepare({name: config.parse_pair(name) for name in pairs}, config.load(_CONFIG.value, _SET.value))
+    except (ValueError, OSError) as error:
+        sys.exit(f"gst_jax: {error}")
+
+
+def _prepare(pairs: dict[str, tuple[str, str]], settings: Config) -> None:
+    from tqdm import tqdm
+
+    from gst_jax import data
+
+    settings = data.settings_for(_AUDIO_DIR.value, settings)
+    genres: dict[str, Genre] = {}
+    for pair in pairs.values():
+        for genre in data.load_pair(pair, _AUDIO_DIR.value, settings, tqdm):
+            genres[genre.name] = genre
+    _print_genres(genres)
+    batches = {name: data.Batches(genres[a], genres[b], settings) for name, (a, b) in pairs.items()}
+
+    from gst_jax import estimate, training  # JAX starts only once the audio is known to be good
+
+    pace = estimate.measure_pace(next(iter(batches.values())), settings, tqdm)
+    for name, served in batches.items():
+        steps = training.total_steps(served.steps_per_epoch, settings)
+        needed = timedelta(seconds=round(pace.compile_seconds + steps * pace.step_seconds))
+        print(
+            f"training {name}: about {needed} h for {settings.training.epochs} epochs of "
+            f"{served.steps_per_epoch} batches, {pace.step_seconds:.2f} s each on this machine"
+        )
+
+
+def _print_genres(genres: dict[str, Genre]) -> None:
+    """Print a table of the genres, then the files left out."""
+    print(f"{'genre':<16}{'training':>10}{'held out':>10}{'minutes':>10}{'skipped':>10}")
+    for name, genre in genres.items():
+        print(
+            f"{name:<16}{len(genre.tracks):>10}{len(genre.held_out):>10}{genre.minutes:>10.1f}{len(genre.skipped):>10}"
+        )
+    for genre in genres.values():
+        for path, reason in genre.skipped:
+            print(f"skipped {path}: {reason}")
+
+
+if __name__ == "__main__":
+    app.run(main)
