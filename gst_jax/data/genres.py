@@ -199,7 +199,9 @@ def _write_cache(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> 
 
 def _read_log_mel(path: Path, audio: AudioConfig) -> Array:
     decoded = sound.read_wave(path)
-    return sound.log_mel(sound.resample(sound.mono(decoded.samples), decoded.sample_rate, audio.sample_rate), audio)
+    waveform, rate = sound.mono(decoded.samples), decoded.sample_rate
+    del decoded  # of an hour in stereo, a gigabyte
+    return sound.log_mel(sound.resample(waveform, rate, audio.sample_rate), audio)
 
 
 def _write_shape(file: BinaryIO, shape: tuple[int, int]) -> None:
@@ -228,7 +230,7 @@ def _sound_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         genres = sorted(path.name for path in audio_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
         there = f"it holds {', '.join(genres)}" if genres else "it holds no folder at all"
-        raise AudioError(f"{audio_dir} has no folder {folder.name!r}; {there}: make that folder, or name another pair")
+        raise AudioError(f"{audio_dir} has no folder {folder.name!r}; {there}: make it, or name another pair")
     files = sound.find_audio(folder)
     if not files:
         foreign = sound.find_audio(folder, sound.FOREIGN_SUFFIXES)
