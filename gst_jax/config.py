@@ -143,6 +143,7 @@ class Config:
             0 <= self.data.held_out_fraction <= 0.9,
             f"data.held_out_fraction {self.data.held_out_fraction} must lie in 0 to 0.9",
         )
+        _require(training.seed >= 0, f"training.seed is {training.seed}; it must be at least 0")
         _require(training.learning_rate > 0, "training.learning_rate must be above 0")
         for name in ("beta1", "beta2", "ema_decay"):
             value = getattr(training, name)
