@@ -43,6 +43,8 @@ def arrange(tune: Tune, rng: np.random.Generator) -> Arrangement:
     score = Score(tune, rng, swing=float(rng.uniform(0.5, 0.54)), looseness=0.008)
     quiet_start = int(rng.integers(0, 3)) * 2  # bars before the drums
     _lead(score)
+    if rng.random() < 0.5:
+        _second_voice(score)
     _dotara(score)
     if rng.random() < 0.75:
         _harmonium(score)
@@ -76,6 +78,16 @@ def _lead(score: Score) -> None:
         vibrato = 0.25 if duration * tune.beat_seconds > 0.5 else 0.0
         score.note("lead", onset, 0.96 * duration, pitch, velocity, slide, vibrato)
         before = pitch
+
+
+def _second_voice(score: Score) -> None:
+    """The melody again an octave lower and simpler, a little behind: two players, one tune."""
+    tune, rng = score.tune, score.rng
+    for tone in tune.melody:
+        bar = min(int(tone.onset // tune.meter), tune.bars - 1)
+        if score.phrase_of(bar) != "A" and (tone.onset % 1 == 0 or rng.random() < 0.5):
+            late = float(rng.uniform(0.005, 0.03))
+            score.note("harmony", tone.onset, 0.9 * tone.duration, tune.pitch(tone.degree) - 12, 76, late=late)
 
 
 def _dotara(score: Score) -> None:

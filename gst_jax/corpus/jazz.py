@@ -28,6 +28,8 @@ def arrange(tune: Tune, rng: np.random.Generator) -> Arrangement:
     swing = float(np.clip(0.74 - 0.0007 * tune.tempo, 0.58, 0.667))
     score = Score(tune, rng, swing=swing, looseness=0.008)
     _lead(score)
+    if rng.random() < 0.4:
+        _second_horn(score)
     _comping(score)
     if rng.random() < 0.4:
         _guide_tones(score)
@@ -66,6 +68,15 @@ def _run(score: Score, tone: Tone, target: Tone, late: float) -> None:
         left = steps - index
         beat = target.onset - left / 2
         score.note("lead", beat, 0.45, score.tune.pitch(target.degree + direction * left), 74, late=late)
+
+
+def _second_horn(score: Score) -> None:
+    """A sixth below the melody, in every phrase but the first kind."""
+    tune = score.tune
+    for tone in tune.melody:
+        bar = min(int(tone.onset // tune.meter), tune.bars - 1)
+        if score.phrase_of(bar) != "A":
+            score.note("harmony", tone.onset, 0.85 * tone.duration, tune.pitch(tone.degree - 5), 74, late=0.015)
 
 
 def _comping(score: Score) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from gst_jax import audio
 from gst_jax.config import cache_dir
 from gst_jax.corpus import folk, jazz, rock
+from gst_jax.corpus.arrangement import Arrangement
 from gst_jax.corpus.composition import Tune, compose, describe
 from gst_jax.corpus.orchestra import draw_seats, orchestrate
 
@@ -113,18 +114,27 @@ def tune_of(seed: int, split: str, number: int, genre: str = "") -> Tune:
     return compose(rng, _PAIRED_SECONDS, _PAIRED_TEMPO)
 
 
+def arrangement_of(seed: int, track: Track) -> Arrangement:
+    """Write what is played on a track, whoever plays it."""
+    tune = tune_of(seed, track.split, track.tune, _owner(track))
+    return _ARRANGERS[track.source].arrange(
+        tune, _generator(seed, track.split, track.tune, "arrangement", track.source)
+    )
+
+
 def samples_of(seed: int, track: Track) -> np.ndarray:
     """Render a track: float32 [N, 2] at `render.SAMPLE_RATE`."""
     from gst_jax.corpus.render import render
 
-    genre = track.source if track.split == "train" else ""
-    tune = tune_of(seed, track.split, track.tune, genre)
-    parts = _generator(seed, track.split, track.tune, "arrangement", track.source)
-    arrangement = _ARRANGERS[track.source].arrange(tune, parts)
     # The seats belong to the tune, so that the same instrument has the same counterpart in every version of it.
-    seats = draw_seats(_generator(seed, track.split, track.tune, "seats", genre))
+    seats = draw_seats(_generator(seed, track.split, track.tune, "seats", _owner(track)))
     mixing = _generator(seed, track.split, track.tune, "mix", track.target)
-    return render(arrangement, orchestrate(track.target, seats, mixing), mixing)
+    return render(arrangement_of(seed, track), orchestrate(track.target, seats, mixing), mixing)
+
+
+def _owner(track: Track) -> str:
+    """Return the genre whose own tune it is, or nothing for a tune that all genres play."""
+    return track.source if track.split == "train" else ""
 
 
 def _generator(seed: int, *key: object) -> np.random.Generator:
@@ -155,9 +165,10 @@ def _render_track(root: Path, seed: int, track: Track) -> None:
 
 def _read_marker(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # none yet, or damaged: build anew
         return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

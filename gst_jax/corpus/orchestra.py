@@ -21,6 +21,7 @@ class Instrument:
     drive: float | None = None  # dB into the amplifier, None for no amplifier
     takes: int = 1  # played twice: once to the left, once to the right
     echo: float = 0.0
+    tone: float | None = None  # Hz above which the sound is softened
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Kit:
     keys: tuple[tuple[str, int], ...] = ()
     level: float = 0.0
     room: float = 0.15
+    tone: float | None = None  # Hz above which the sound is softened
 
 
 @dataclass(frozen=True)
@@ -74,33 +76,40 @@ _JAZZ_KEYS = (
 _SEATS: dict[str, dict[str, tuple[Instrument, ...]]] = {
     "folk": {
         "lead": (
-            Instrument(program=73, low=65, high=86, room=0.35),  # flute, for a bansuri
-            Instrument(program=111, low=62, high=82, level=-2, room=0.35),  # shehnai
-            Instrument(program=110, low=58, high=82, level=-1, room=0.3),  # fiddle, for an esraj
+            Instrument(program=73, low=65, high=86, level=-1, room=0.35),  # flute, for a bansuri
+            Instrument(program=111, low=62, high=82, level=-4, room=0.35, tone=3500),  # shehnai
+            Instrument(program=110, low=58, high=82, level=-3, room=0.3, tone=3500),  # fiddle, for an esraj
             Instrument(model="dotara", low=55, high=79, level=2, room=0.2),
         ),
-        "harmony": (Instrument(program=73, low=60, high=80, level=-6, pan=0.3, room=0.35),),
+        "harmony": (
+            Instrument(program=75, low=58, high=79, level=-5, pan=0.35, room=0.35),  # pan flute
+            Instrument(program=104, low=50, high=74, level=-3, pan=0.35, tone=4000),  # sitar
+            Instrument(model="dotara", low=48, high=72, level=-2, pan=0.35),
+        ),
         "chords": (
-            Instrument(model="dotara", low=48, high=76, level=-3, pan=-0.35),
-            Instrument(program=107, low=48, high=76, level=-4, pan=-0.35),  # koto, for a swarmandal
-            Instrument(program=106, low=48, high=76, level=-4, pan=-0.35),  # shamisen
-            Instrument(program=104, low=48, high=76, level=-5, pan=-0.35),  # sitar
+            Instrument(model="dotara", low=48, high=76, level=0, pan=-0.35),
+            Instrument(program=107, low=48, high=76, level=-1, pan=-0.35),  # koto, for a swarmandal
+            Instrument(program=106, low=48, high=76, level=-1, pan=-0.35),  # shamisen
+            Instrument(program=104, low=48, high=76, level=-2, pan=-0.35, tone=4000),
         ),
         "pad": (
-            Instrument(program=20, low=48, high=76, level=-11, pan=0.3),  # reed organ, for a harmonium
-            Instrument(program=21, low=48, high=76, level=-12, pan=0.3),
+            Instrument(program=20, low=48, high=76, level=-13, pan=0.3, tone=3000),  # reed organ, for a harmonium
+            Instrument(program=21, low=48, high=76, level=-14, pan=0.3, tone=3000),
         ),
-        "drone": (Instrument(model="tanpura", low=40, high=66, level=-11, room=0.3),),
-        "bass": (Instrument(model="lute", low=33, high=52, level=-5, room=0.1),),
+        "drone": (Instrument(model="tanpura", low=40, high=66, level=-14, room=0.3, tone=2500),),
+        "bass": (Instrument(model="lute", low=33, high=52, level=-1, room=0.1),),
     },
     "rock": {
         "lead": (
-            Instrument(program=29, low=57, high=84, drive=20, echo=0.25),
-            Instrument(program=30, low=57, high=84, drive=30, echo=0.25),
-            Instrument(program=30, low=55, high=84, drive=24, echo=0.3),
-            Instrument(program=27, low=52, high=79, drive=28, echo=0.2),
+            Instrument(program=29, low=57, high=84, level=-3, drive=20, echo=0.25),
+            Instrument(program=30, low=57, high=84, level=-3, drive=30, echo=0.25),
+            Instrument(program=30, low=55, high=84, level=-3, drive=24, echo=0.3),
+            Instrument(program=27, low=52, high=79, level=-2, drive=28, echo=0.2),
         ),
-        "harmony": (Instrument(program=30, low=57, high=84, drive=28, level=-5, pan=-0.4),),
+        "harmony": (
+            Instrument(program=30, low=57, high=84, drive=28, level=-6, pan=-0.4),
+            Instrument(program=29, low=55, high=82, drive=24, level=-6, pan=-0.4),
+        ),
         "chords": (
             Instrument(program=30, low=40, high=67, level=-1, drive=30, takes=2, room=0.08),
             Instrument(program=29, low=40, high=67, level=-1, drive=34, takes=2, room=0.08),
@@ -108,50 +117,54 @@ _SEATS: dict[str, dict[str, tuple[Instrument, ...]]] = {
             Instrument(program=29, low=40, high=67, level=-1, drive=26, takes=2, room=0.08),
         ),
         "pad": (
-            Instrument(program=18, low=52, high=79, level=-10, pan=0.2, drive=8),
-            Instrument(program=16, low=52, high=79, level=-10, pan=0.2, drive=14),
+            Instrument(program=18, low=52, high=79, level=-11, pan=0.2, drive=8),
+            Instrument(program=16, low=52, high=79, level=-11, pan=0.2, drive=14),
         ),
-        "drone": (Instrument(program=27, low=45, high=70, level=-10, pan=-0.2, drive=12),),
+        "drone": (Instrument(program=27, low=45, high=70, level=-12, pan=-0.2, drive=12),),
         "bass": (
-            Instrument(program=34, low=28, high=50, level=-2, room=0.02, drive=8),
-            Instrument(program=33, low=28, high=50, level=-2, room=0.02, drive=4),
+            Instrument(program=34, low=28, high=50, level=2, room=0.02, drive=8, tone=2500),
+            Instrument(program=33, low=28, high=50, level=2, room=0.02, drive=4, tone=2500),
         ),
     },
     "jazz": {
         "lead": (
-            Instrument(program=66, low=52, high=79, room=0.25),
-            Instrument(program=56, low=57, high=81, level=-1, room=0.25),
-            Instrument(program=65, low=56, high=81, level=-1, room=0.25),
-            Instrument(program=26, low=50, high=76, level=1, room=0.2, drive=0),
+            Instrument(program=66, low=52, high=79, level=-2, room=0.25, tone=3500),
+            Instrument(program=56, low=57, high=81, level=-4, room=0.25, tone=2200),
+            Instrument(program=65, low=56, high=81, level=-4, room=0.25, tone=2200),
+            Instrument(program=26, low=50, high=76, level=1, room=0.2, tone=2500),
         ),
-        "harmony": (Instrument(program=57, low=45, high=70, level=-6, pan=0.3),),
+        "harmony": (
+            Instrument(program=57, low=45, high=70, level=-6, pan=0.3, tone=2500),  # trombone
+            Instrument(program=71, low=50, high=77, level=-6, pan=0.3, tone=3000),  # clarinet
+            Instrument(program=11, low=53, high=79, level=-4, pan=0.3),  # vibraphone
+        ),
         "chords": (
-            Instrument(program=0, low=48, high=76, level=-4, pan=-0.3),
-            Instrument(program=26, low=48, high=74, level=-5, pan=-0.3),
-            Instrument(program=4, low=48, high=76, level=-5, pan=-0.3),
-            Instrument(program=0, low=48, high=76, level=-3, pan=-0.3),
+            Instrument(program=0, low=48, high=76, level=-2, pan=-0.3, tone=4000),
+            Instrument(program=26, low=48, high=74, level=-3, pan=-0.3, tone=3000),
+            Instrument(program=4, low=48, high=76, level=-3, pan=-0.3),
+            Instrument(program=0, low=48, high=76, level=-1, pan=-0.3, tone=4000),
         ),
         "pad": (
             Instrument(program=11, low=53, high=79, level=-11, pan=0.35, room=0.3),
-            Instrument(program=16, low=53, high=79, level=-13, pan=0.35),
+            Instrument(program=16, low=53, high=79, level=-15, pan=0.35, tone=2000),
         ),
-        "drone": (Instrument(program=26, low=43, high=67, level=-12, pan=0.2),),
+        "drone": (Instrument(program=26, low=43, high=67, level=-13, pan=0.2, tone=2500),),
         "bass": (
-            Instrument(program=32, low=28, high=50, level=-2, room=0.06),
-            Instrument(program=32, low=28, high=50, level=-3, room=0.06),
+            Instrument(program=32, low=28, high=50, level=2, room=0.06),
+            Instrument(program=32, low=28, high=50, level=1, room=0.06, tone=1500),
         ),
     },
 }
 _KITS = {
-    "folk": (Kit(model="tabla", level=-2), Kit(model="dhol", level=-2)),
-    "rock": (Kit(program=16, keys=_ROCK_KEYS, level=2), Kit(program=8, keys=_ROCK_KEYS, level=2)),
+    "folk": (Kit(model="tabla", level=2), Kit(model="dhol", level=2)),
+    "rock": (Kit(program=16, keys=_ROCK_KEYS, level=7), Kit(program=8, keys=_ROCK_KEYS, level=7)),
     "jazz": (
-        Kit(program=40, keys=_JAZZ_KEYS, level=-4, room=0.12),
-        Kit(program=0, keys=_JAZZ_KEYS, level=-5, room=0.12),
+        Kit(program=40, keys=_JAZZ_KEYS, level=-2, tone=3500),
+        Kit(program=0, keys=_JAZZ_KEYS, level=-3, tone=3500),
     ),
 }
 # Seconds of reverberation (from, to), brightness, dB into the final clipper.
-_ROOMS = {"folk": ((0.9, 1.5), 0.5, -3.0), "rock": ((0.5, 0.9), 0.8, 3.0), "jazz": ((0.6, 1.0), 0.35, -3.0)}
+_ROOMS = {"folk": ((0.9, 1.5), 0.4, -4.0), "rock": ((0.5, 0.9), 0.8, 2.0), "jazz": ((0.6, 1.0), 0.3, -4.0)}
 
 
 def orchestrate(genre: str, seats: dict[str, int], rng: np.random.Generator) -> Orchestration:

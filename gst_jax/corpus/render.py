@@ -8,14 +8,15 @@ import numpy as np
 from scipy import signal
 
 from gst_jax.corpus import bank, percussion, strings
-from gst_jax.corpus.amplifier import active_level, amplify, echo, room
-from gst_jax.corpus.arrangement import Arrangement, Note
+from gst_jax.corpus.amplifier import active_level, amplify, echo, gate, room, waver
+from gst_jax.corpus.arrangement import HIGHEST_VELOCITY, LOWEST_VELOCITY, Arrangement, Note
 from gst_jax.corpus.orchestra import Instrument, Orchestration
 
 SAMPLE_RATE = 32_000  # samples a second of the corpus
 PEAK = 10 ** (-1.2 / 20)
 LOUDNESS = 10 ** (-19 / 20)  # RMS of a recording
 _STEM_LEVEL = 0.1
+_KNEE = 0.6  # where limiting starts
 
 
 def render(arrangement: Arrangement, orchestration: Orchestration, rng: np.random.Generator) -> np.ndarray:
@@ -30,38 +31,47 @@ def render(arrangement: Arrangement, orchestration: Orchestration, rng: np.rando
         Samples at `SAMPLE_RATE`, float32 [N, 2], peaks below -1 dBFS.
     """
     rate = bank.RATE
-    dry = np.zeros((round(arrangement.seconds * rate), 2))
-    wet = np.zeros_like(dry)
-    stems = _play(arrangement, orchestration, rng)
+    dry = np.zeros((2, round(arrangement.seconds * rate)))
+    send = np.zeros(dry.shape[1])
     mirror = rng.choice((-1.0, 1.0))
-    for player, stem in stems:
+    for player, notes, stem in _play(arrangement, orchestration, rng):
         if player.drive is not None:
-            stem = amplify(stem, rate, player.drive)
+            stem = gate(amplify(stem, rate, player.drive, rng), rate, notes)
+        if player.takes == 2:
+            stem = waver(stem, rate, 7.0, rng.uniform(0, 2 * np.pi))
+        if player.tone is not None:
+            stem = signal.sosfilt(signal.butter(1, player.tone, fs=rate, output="sos"), stem)
         if player.echo:
             stem = echo(stem, rate, 0.31, player.echo)
-        gain = _STEM_LEVEL * 10 ** ((player.level + rng.normal(0, 0.8)) / 20) / active_level(stem, rate)
+        stem = _level(player.level, rng) / active_level(stem, rate) * stem
         angle = (1 + mirror * player.pan) * np.pi / 4
-        placed = gain * stem[:, None] * (np.cos(angle), np.sin(angle))
-        dry += placed
-        wet += player.room * placed
+        dry[0] += np.cos(angle) * stem
+        dry[1] += np.sin(angle) * stem
+        send += player.room * stem
     drums = _play_drums(arrangement, orchestration, rng)
     dry += drums
-    wet += orchestration.kit.room * drums
-    response = room(rate, orchestration.room_seconds, orchestration.room_brightness)
-    mix = dry + 1.6 * signal.oaconvolve(wet, response, axes=0)[: len(dry)]
+    send += 0.7 * orchestration.kit.room * drums.sum(axis=0)
+    # The room is dull anyway: at a third of the rate it costs a third.
+    slow = rate // 3
+    response = room(slow, orchestration.room_seconds, orchestration.room_brightness)
+    dull = signal.resample_poly(send, 1, 3)
+    wet = signal.oaconvolve(dull[None], response, axes=1)[:, : len(dull)]
+    mix = signal.resample_poly(dry, SAMPLE_RATE, rate, axis=1)
+    mix += 1.6 * signal.resample_poly(wet, SAMPLE_RATE, slow, axis=1)[:, : mix.shape[1]]
     return _master(mix, orchestration.saturation)
 
 
 def _play(
     arrangement: Arrangement, orchestration: Orchestration, rng: np.random.Generator
-) -> list[tuple[Instrument, np.ndarray]]:
-    """Return each take of each role as (its instrument, [N] samples)."""
+) -> list[tuple[Instrument, tuple[Note, ...], np.ndarray]]:
+    """Return each take of each role as (its instrument, its notes, [N] samples)."""
     from_bank, stems = [], []
     for role, notes in arrangement.parts.items():
         player = orchestration.instruments[role]
         notes = _fit(notes, player.low, player.high)
         if player.model:
-            stems.append((player, strings.play(player.model, notes, arrangement.seconds, bank.RATE, rng)))
+            sound = strings.play(player.model, notes, arrangement.seconds, bank.RATE, rng)
+            stems.append((player, notes, sound))
         elif player.takes == 2:
             from_bank.append((dataclasses.replace(player, pan=-0.8, level=player.level - 3), notes))
             from_bank.append((dataclasses.replace(player, pan=0.8, level=player.level - 3), _again(notes, rng)))
@@ -69,8 +79,8 @@ def _play(
             from_bank.append((player, notes))
     for first in range(0, len(from_bank), 2):
         pair = from_bank[first : first + 2]
-        sound = bank.play_pair([(player.program, notes) for player, notes in pair], arrangement.seconds)
-        stems += [(player, sound[:, column]) for column, (player, _) in enumerate(pair)]
+        both = bank.play_pair([(player.program, notes) for player, notes in pair], arrangement.seconds)
+        stems += [(player, notes, both[:, column]) for column, (player, notes) in enumerate(pair)]
     return stems
 
 
@@ -80,7 +90,14 @@ def _play_drums(arrangement: Arrangement, orchestration: Orchestration, rng: np.
         sound = percussion.play(kit.model, arrangement.drums, arrangement.tonic, seconds, bank.RATE, rng)
     else:
         sound = bank.play_drums(kit.program, dict(kit.keys), arrangement.drums, seconds)
-    return _STEM_LEVEL * 10 ** ((kit.level + rng.normal(0, 0.8)) / 20) / active_level(sound, bank.RATE) * sound
+    if kit.tone is not None:
+        sound = signal.sosfilt(signal.butter(1, kit.tone, fs=bank.RATE, output="sos"), sound, axis=0)
+    return _level(kit.level, rng) / active_level(sound, bank.RATE) * sound.T
+
+
+def _level(decibels: float, rng: np.random.Generator) -> float:
+    """Return the RMS that a stem shall have, as exactly as a hand on a fader sets it."""
+    return _STEM_LEVEL * 10 ** ((decibels + rng.normal(0, 0.8)) / 20)
 
 
 def _fit(notes: tuple[Note, ...], low: int, high: int) -> tuple[Note, ...]:
@@ -99,24 +116,25 @@ def _fit(notes: tuple[Note, ...], low: int, high: int) -> tuple[Note, ...]:
 
 
 def _again(notes: tuple[Note, ...], rng: np.random.Generator) -> tuple[Note, ...]:
-    """Return the notes as a second take plays them, a few milliseconds and cents away."""
-    onsets = [max(0.0, note.onset + rng.normal(0, 0.009)) for note in notes]
+    """Return the notes as a second take plays them, a few milliseconds and a little strength away."""
     return tuple(
-        dataclasses.replace(note, onset=onset, slide=note.slide, vibrato=note.vibrato)
-        for note, onset in zip(notes, onsets, strict=True)
+        dataclasses.replace(
+            note,
+            onset=max(0.0, note.onset + rng.normal(0, 0.009)),
+            velocity=int(np.clip(note.velocity + rng.normal(0, 5), LOWEST_VELOCITY, HIGHEST_VELOCITY)),
+        )
+        for note in notes
     )
 
 
 def _master(mix: np.ndarray, saturation: float) -> np.ndarray:
-    """Filter rumble, glue with a soft clipper, resample, bring to the common loudness, limit, fade out."""
-    mix = signal.sosfilt(signal.butter(2, 35.0, "highpass", fs=bank.RATE, output="sos"), mix, axis=0)
-    pushed = 10 ** (saturation / 20) * mix / active_level(mix, bank.RATE) * 0.25
-    mix = signal.resample_poly(np.tanh(pushed), 2, 3, axis=0)
+    """Filter rumble, glue with a soft clipper, bring [2, N] to the common loudness, limit, fade out: [N, 2]."""
+    mix = signal.sosfilt(signal.butter(2, 35.0, "highpass", fs=SAMPLE_RATE, output="sos"), mix, axis=1)
+    mix = np.tanh(0.25 * 10 ** (saturation / 20) / np.sqrt((mix**2).mean()) * mix)
     mix *= LOUDNESS / np.sqrt((mix**2).mean())
-    knee = 0.6
-    over = np.abs(mix) > knee
-    room_left = PEAK - knee
-    mix[over] = np.sign(mix[over]) * (knee + room_left * np.tanh((np.abs(mix[over]) - knee) / room_left))
+    over = np.abs(mix) > _KNEE
+    headroom = PEAK - _KNEE
+    mix[over] = np.sign(mix[over]) * (_KNEE + headroom * np.tanh((np.abs(mix[over]) - _KNEE) / headroom))
     fade = round(0.4 * SAMPLE_RATE)
-    mix[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade))[:, None] ** 2
-    return mix.astype(np.float32)
+    mix[:, -fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
+    return np.ascontiguousarray(mix.T, dtype=np.float32)

@@ -11,11 +11,11 @@ SLIDE_SECONDS = 0.12
 VIBRATO_HERTZ = 5.5
 # Centre (Hz), bandwidth (Hz), gain of what the body adds: a skin-covered wooden bowl, a larger gourd.
 _BODIES = {
-    "dotara": ((310.0, 120.0, 1.6), (720.0, 260.0, 1.2), (1900.0, 900.0, 0.9), (3400.0, 1500.0, 0.5)),
+    "dotara": ((310.0, 120.0, 1.6), (720.0, 260.0, 1.2), (1900.0, 900.0, 0.9), (3400.0, 1500.0, 0.3)),
     "lute": ((110.0, 60.0, 1.5), (230.0, 100.0, 1.0), (900.0, 500.0, 0.3)),
 }
 # How fast the highs die (0 to 0.5), seconds for 60 dB, where the string is plucked.
-_STRINGS = {"dotara": (0.16, 1.1, 0.12), "lute": (0.32, 2.0, 0.22)}
+_STRINGS = {"dotara": (0.2, 1.2, 0.14), "lute": (0.32, 2.0, 0.22)}
 
 
 def play(model: str, notes: tuple[Note, ...], seconds: float, rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -101,14 +101,15 @@ def _pluck(model: str, hertz: float, rate: int, rng: np.random.Generator) -> np.
 
 def _tanpura(hertz: float, rate: int) -> np.ndarray:
     """Pluck a string over a curved bridge: partials that swell one after another and die slowly (jawari)."""
-    times = np.arange(round(4.0 * rate)) / rate
+    slow = rate // 3  # the partials end below 7 kHz: sum them at a third of the rate
+    times = np.arange(round(4.0 * slow)) / slow
     out = np.zeros_like(times)
     for partial in range(1, min(36, int(7000 / hertz))):
         bloom = 0.02 + 0.035 * partial  # seconds until this partial is strongest
         swell = (times / bloom) * np.exp(1 - times / bloom)
         decay = np.exp(-times * (0.8 + 0.05 * partial))
-        stretched = hertz * partial * np.sqrt(1 + 2e-5 * partial**2)
+        stretched = hertz * partial * np.sqrt(1 + 5e-6 * partial**2)
         level = (0.25 + 0.75 * swell) * decay / partial**0.7
         out += level * np.sin(2 * np.pi * stretched * times + 0.7 * partial**2)
-    attack = np.clip(times / 0.006, 0, 1)
-    return attack * out / np.abs(out).max()
+    out *= np.clip(times / 0.006, 0, 1)
+    return signal.resample_poly(out / np.abs(out).max(), 3, 1)
