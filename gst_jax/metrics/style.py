@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,7 @@ class Ear:
         return likelihood[:, index] - np.delete(likelihood, index, axis=1).max(axis=1)
 
 
-def train_ear(tracks: dict[str, Sequence[Sequence[Array]]]) -> Ear:
+def train_ear(tracks: Mapping[str, Sequence[Sequence[Array]]]) -> Ear:
     """Fit the embedding to tracks of known genre.
 
     Args:
@@ -124,7 +124,7 @@ def frechet_distance(one: Array, other: Array) -> float:
 
 
 def diversity(tracks: Sequence[Array]) -> float:
-    """Return the root mean squared distance between the centres of tracks [W_i, K]: small when they sound the same."""
+    """Return the root mean squared distance between the centres of tracks [W_i, K]: small when all sound alike."""
     centres = np.stack([track.mean(axis=0) for track in tracks])
     return float(np.sqrt(2 * np.sum(centres.var(axis=0, ddof=1))))
 

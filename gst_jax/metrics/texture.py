@@ -96,13 +96,13 @@ def _change(motion: Array) -> Array:
     """Return how sudden, one-sided or peaked the mel bands' motion is: [T, M] -> [4 * _BANDS]."""
     change = np.diff(motion, axis=0)
     spread = change.std(axis=0) + 1e-3
-    level = motion - motion.mean(axis=0)
+    square, level = np.square(change), motion - motion.mean(axis=0)
     return np.concatenate(
         [
             np.log(_grouped(np.maximum(change, 0).mean(axis=0)) + 1e-3),
-            _grouped((change**3).mean(axis=0) / spread**3),
-            np.log(_grouped((change**4).mean(axis=0) / spread**4) + 1e-3),
-            _grouped((level**3).mean(axis=0) / (level.std(axis=0) + 1e-2) ** 3),
+            _grouped((change * square).mean(axis=0) / spread**3),
+            np.log(_grouped(np.square(square).mean(axis=0) / spread**4) + 1e-3),
+            _grouped((level * np.square(level)).mean(axis=0) / (level.std(axis=0) + 1e-2) ** 3),
         ]
     )
 

@@ -1,0 +1,114 @@
+"""Run every row over every song of a run, in both directions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gst_jax.config import Run, read_run
+from gst_jax.evaluation import scores
+from gst_jax.evaluation.hearing import Heard, hear, hear_style, train_ear
+from gst_jax.evaluation.rows import make_rows
+from gst_jax.evaluation.songs import PAIRED, Material, gather
+from gst_jax.metrics.style import Ear
+
+Report = dict[str, Any]
+Progress = Callable[..., Any]
+
+STRENGTHS = (0.25, 0.5, 0.75)  # between the untouched input and the conversion
+
+
+def evaluate(
+    run_dir: str | os.PathLike[str],
+    split: str = "validation",
+    strengths: tuple[float, ...] = STRENGTHS,
+    progress: Progress | None = None,
+) -> Report:
+    """Measure both directions of a run.
+
+    A run on the built-in corpus is measured on its paired tunes, one on the user's audio on the tracks held out of
+    training. All is measured on waveforms of the default synthesis route at one loudness.
+
+    Args:
+        run_dir: of `train`.
+        split: of the built-in corpus: validation, to choose by, or test, to report once.
+        strengths: at which the conversion is measured too.
+        progress: as `tqdm.tqdm`.
+
+    Returns:
+        `{"run", "split", "classifier": {genre: share of real tracks recognised}, "directions": {"folk_to_jazz":
+        {"songs": [...], "rows": {row: {kind: {measure: [value, low, high]}}}, "findings": [...]}}}`, where kind is
+        `rearranged`, `reorchestrated` (closeness to that truth), `style` or `content`.
+    """
+    run = read_run(run_dir)
+    material = gather(run, split, progress)
+    audio = run.config.audio
+    ear = train_ear(material.training, audio, progress=progress)
+    reference = {
+        genre: [hear_style(track, audio, ear) for track in tracks] for genre, tracks in material.reference.items()
+    }
+    report: Report = {
+        "run": os.fspath(run_dir),
+        "split": split if run.audio_dir is None else "held out",
+        "classifier": {
+            genre: float(np.mean([ear.log_odds(windows, genre).mean() > 0 for windows in tracks]))
+            for genre, tracks in reference.items()
+        },
+        "directions": {},
+    }
+    for source, target in material.songs:
+        report["directions"][f"{source}_to_{target}"] = _direction(
+            run_dir, run, source, target, material, ear, reference, strengths, progress
+        )
+    return report
+
+
+def _direction(
+    run_dir: str | os.PathLike[str],
+    run: Run,
+    source: str,
+    target: str,
+    material: Material,
+    ear: Ear,
+    reference: dict[str, Any],
+    strengths: tuple[float, ...],
+    progress: Progress | None,
+) -> Report:
+    audio = run.config.audio
+    songs = material.songs[source, target]
+    converters = make_rows(run_dir, run, source, target, material.training, strengths)
+    jobs = [(row, song) for row in converters for song in songs]
+    shown = progress(jobs, desc=f"{source} to {target}", unit="song") if progress else jobs
+    heard: dict[str, list[Heard]] = {row: [] for row in converters}
+    for row, song in shown:
+        heard[row].append(hear(converters[row](song.source), audio, ear))
+    truths = {
+        name: [hear(song.truths[name], audio, ear) for song in songs]
+        for name in PAIRED
+        if all(name in song.truths for song in songs)
+    }
+    judge = scores.StyleJudge(ear, source, target, reference)
+    rows = {
+        row: _figures(conversions, heard["untouched input"], truths, judge)
+        for row, conversions in (heard | {f"true target, {name}": part for name, part in truths.items()}).items()
+    }
+    if not truths:
+        training = [hear_style(track, audio, ear) for track in material.training[target]]
+        rows["true target, training tracks"] = {"style": judge.measure(training)}
+    return {"songs": [song.name for song in songs], "rows": rows, "findings": scores.findings(heard)}
+
+
+def _figures(
+    conversions: Sequence[Heard],
+    sources: Sequence[Heard],
+    truths: dict[str, list[Heard]],
+    judge: scores.StyleJudge,
+) -> dict[str, scores.Figures]:
+    return {
+        **{name: scores.closeness_figures(conversions, truth) for name, truth in truths.items()},
+        "style": judge.measure([conversion.windows for conversion in conversions]),
+        "content": scores.content_figures(sources, conversions),
+    }

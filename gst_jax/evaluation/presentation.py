@@ -1,0 +1,80 @@
+"""Show an evaluation: as a table, as JSON, as a picture."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+from gst_jax.metrics.content import MEASURES
+
+Report = dict[str, Any]
+
+_TITLES = {
+    "rearranged": "closeness to the true arrangement",
+    "reorchestrated": "closeness to the same notes played by the target's instruments",
+    "style": "style",
+    "content": "agreement with the input, chance subtracted",
+}
+
+
+def table(report: Report) -> str:
+    """Lay the figures out as text, one row a method: value [low, high]."""
+    accuracy = ", ".join(f"{genre} {share:.0%}" for genre, share in report["classifier"].items())
+    lines = [f"real tracks that the genre classifier recognises: {accuracy}"]
+    for direction, part in report["directions"].items():
+        lines += ["", f"{direction.replace('_', ' ')}, {report['split']}, {len(part['songs'])} songs"]
+        lines += part["findings"]
+        for kind in dict.fromkeys(kind for row in part["rows"].values() for kind in row):
+            rows = {row: figures[kind] for row, figures in part["rows"].items() if kind in figures}
+            measures = list(next(iter(rows.values())))
+            places = 2 if kind in ("style", "content") else 1
+            lines += ["", _TITLES[kind], " " * 29 + "".join(f"{measure:>27}" for measure in measures)]
+            for row, figures in rows.items():
+                cells = (_cell(figures[measure], places) for measure in measures)
+                lines.append(f"{row:29}" + "".join(f"{cell:>27}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _cell(estimate: tuple[float, float, float], places: int) -> str:
+    value, low, high = (f"{number:.{places}f}" for number in estimate)
+    return f"{value} [{low}, {high}]"
+
+
+def write_json(report: Report, provenance: dict[str, Any], path: Path) -> None:
+    """Write the figures with where they come from, whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps({"provenance": provenance, **report}, indent=1), encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_plot(report: Report, path: Path) -> None:
+    """Draw style against content: the conversion from strength 0 to 1 as a line, its rivals as points."""
+    from matplotlib.figure import Figure
+
+    directions = report["directions"]
+    figure = Figure(figsize=(6 * len(directions), 5), layout="constrained")
+    panels = figure.subplots(1, len(directions), squeeze=False)[0]
+    for axes, (direction, part) in zip(panels, directions.items(), strict=True):
+        points = {row: _point(figures) for row, figures in part["rows"].items() if "content" in figures}
+        line = ["untouched input", *sorted(row for row in points if row.startswith("conversion at ")), "conversion"]
+        axes.plot(*zip(*(points[row] for row in line), strict=True), "o-", color="tab:red", label="strength 0 to 1")
+        rivals = [row for row in points if row not in line]
+        for row, marker in zip(rivals, itertools.cycle("sDv^P*X")):
+            axes.plot(*points[row], marker, linestyle="none", label=row, markersize=8, alpha=0.8)
+        axes.axhline(0, color="black", linewidth=0.5)
+        axes.set(
+            title=direction.replace("_", " "),
+            xlabel="content kept: mean agreement with the input above chance",
+            ylabel="kernel distance to the target's style (lower is better)",
+        )
+        axes.legend(fontsize=8)
+    temporary = path.with_name(path.name + ".tmp")
+    figure.savefig(temporary, format="png", dpi=120)
+    temporary.replace(path)
+
+
+def _point(figures: dict[str, Any]) -> tuple[float, float]:
+    content = [figures["content"][name][0] for name in MEASURES]
+    return sum(content) / len(content), figures["style"]["kernel distance to target"][0]

@@ -1,0 +1,78 @@
+"""Line up a trained generator beside the rivals that it has to beat."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gst_jax.config import Run
+from gst_jax.evaluation import rivals
+
+if TYPE_CHECKING:
+    from gst_jax.inference import Translator
+
+Array = NDArray[np.float32]
+Row = Callable[[Array], Array]  # a conversion of one waveform at the run's sample rate, [N] -> [N]
+
+
+def make_rows(
+    run_dir: str | os.PathLike[str],
+    run: Run,
+    source: str,
+    target: str,
+    training: dict[str, list[Array]],
+    strengths: tuple[float, ...] = (),
+) -> dict[str, Row]:
+    """Return the methods by name; what is made as a log-mel becomes sound by the one default route.
+
+    Args:
+        run_dir: of the run.
+        run: its settings.
+        source: the genre that goes in.
+        target: the genre that comes out.
+        training: waveforms [N] of the target's training tracks, under its name.
+        strengths: at which the conversion is measured too, as `conversion at 0.5`.
+    """
+    from gst_jax.inference import Translator
+
+    audio = run.config.audio
+    before, after = run.statistics[source], run.statistics[target]
+    palette = rivals.make_palette(training[target], audio)
+
+    def through(translator: Translator, strength: float = 1.0) -> Row:
+        return lambda waveform: translator(waveform, audio.sample_rate, strength=strength)
+
+    trained = Translator.from_run(run_dir, to=target)
+    return {
+        "conversion": through(trained),
+        "untouched input": lambda waveform: waveform,
+        "equaliser": through(Translator(audio, lambda log_mel: rivals.equalise(log_mel, before, after))),
+        "musaicing": lambda waveform: rivals.musaicing(waveform, before, after, palette, audio),
+        "distortion": lambda waveform: rivals.distortion(waveform, after, audio),
+        "untrained generator": through(Translator(audio, _untrained(run, source, target))),
+        **{f"conversion at {strength:g}": through(trained, strength) for strength in strengths},
+    }
+
+
+def _untrained(run: Run, source: str, target: str) -> Callable[[Array], Array]:
+    """Return what the run's generator did before its first step: log-mels in dB [T, M] -> [T, M]."""
+    import jax
+
+    from gst_jax import cyclegan
+
+    parameters = cyclegan.init_state(run.config).ema["ab" if (source, target) == run.pair else "ba"]
+    translate = jax.jit(lambda standard: cyclegan.translate(parameters, run.config.model, standard[None])[0])
+    mean, deviation, new_mean, new_deviation = (
+        np.asarray(values, np.float32)
+        for part in (run.statistics[source], run.statistics[target])
+        for values in (part.mean, part.deviation)
+    )
+
+    def convert(log_mel: Array) -> Array:
+        return np.asarray(translate((log_mel - mean) / deviation)) * new_deviation + new_mean
+
+    return convert

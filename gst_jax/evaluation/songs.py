@@ -1,0 +1,119 @@
+"""Gather what a run is evaluated on: songs it never trained on, with real music of both genres to compare to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gst_jax import audio as sound
+from gst_jax import config, corpus, data
+from gst_jax.config import AudioConfig, ConfigError, Run
+from gst_jax.corpus import library
+
+Array = NDArray[np.float32]
+Progress = Callable[..., Any]
+
+SPLITS = ("validation", "test")
+PAIRED = ("rearranged", "reorchestrated")
+_REFERENCE_FILES = 8  # a genre, beside 8 test songs
+_SECONDS = 60.0  # of a long track; all training tracks of a genre together ten times that
+
+
+@dataclass(frozen=True)
+class Song:
+    """A track to convert, with the sound that a perfect conversion would give, where one exists."""
+
+    name: str
+    source: Array  # [N] at the run's sample rate
+    truths: dict[str, Array]  # by PAIRED, [N] each; empty for a song of the user's
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything needed to evaluate one run; no track stands in two of these."""
+
+    songs: dict[tuple[str, str], list[Song]]  # by (source, target)
+    training: dict[str, list[Array]]  # by genre, [N] each: what the run trained on
+    reference: dict[str, list[Array]]  # by genre: real music that neither trained nor is converted into this genre
+
+
+def gather(run: Run, split: str, progress: Progress | None = None) -> Material:
+    """Read the songs of a run.
+
+    Args:
+        run: says whether it trained on the built-in corpus, whose tunes are paired, or on the user's own tracks.
+        split: of the built-in corpus, validation or test; the user's held-out tracks are one set.
+        progress: as `tqdm.tqdm`.
+
+    Raises:
+        ConfigError: when there is nothing to evaluate on.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
+    genres = data.load_pair(run.pair, run.audio_dir, run.config, progress)
+    audio = run.config.audio
+    training = {}
+    for genre in genres:
+        seconds = min(_SECONDS, max(10.0, 10 * _SECONDS / len(genre.tracks)))
+        training[genre.name] = [read_mono(track.path, audio, seconds) for track in genre.tracks]
+    directions = (run.pair, run.pair[::-1])
+    if run.audio_dir is None:
+        songs = {direction: _paired(split, *direction, audio) for direction in directions}
+        reference = {genre: _reference(genre, audio, progress) for genre in run.pair}
+        return Material(songs, training, reference)
+    held_out = {
+        genre.name: [Song(path.stem, read_mono(path, audio, _SECONDS), {}) for path in genre.held_out]
+        for genre in genres
+    }
+    for name, tracks in held_out.items():
+        if not tracks:
+            raise ConfigError(
+                f"no track of {name} was held out of training, so nothing can be measured; train again with more "
+                "tracks or a data.held_out_fraction above 0"
+            )
+    return Material(
+        songs={(source, target): held_out[source] for source, target in directions},
+        training=training,
+        reference={name: [song.source for song in songs] for name, songs in held_out.items()},
+    )
+
+
+def read_mono(path: Path, audio: AudioConfig, seconds: float | None = None) -> Array:
+    """Read a file, or its first seconds, as one channel at the model's sample rate, [N]."""
+    file = sound.read_wave(path)
+    samples = file.samples if seconds is None else file.samples[: round(seconds * file.sample_rate)]
+    return sound.resample(sound.mono(samples), file.sample_rate, audio.sample_rate)
+
+
+def _paired(split: str, source: str, target: str, audio: AudioConfig) -> list[Song]:
+    """Read the tunes of the built-in corpus that both genres play."""
+    root = corpus.build(corpus.default_directory()) / "paired" / split
+    folders = {"rearranged": target, "reorchestrated": f"{source}_as_{target}"}
+    songs = []
+    for path in sound.find_audio(root / "rearranged" / source):
+        tracks = {name: root / name / folder / path.name for name, folder in folders.items()}
+        truths = {name: read_mono(track, audio) for name, track in tracks.items() if track.exists()}
+        origin = read_mono(path, audio)
+        length = min(len(waveform) for waveform in (origin, *truths.values()))
+        songs.append(Song(path.stem, origin[:length], {name: truth[:length] for name, truth in truths.items()}))
+    return songs
+
+
+def _reference(genre: str, audio: AudioConfig, progress: Progress | None) -> list[Array]:
+    """Read tunes of the built-in corpus that stand in no other set; rendered once."""
+    from gst_jax.corpus.render import SAMPLE_RATE  # here, since it loads the sound bank
+
+    folder = config.cache_dir() / f"reference-{corpus.VERSION}" / genre
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:02}.flac" for number in range(_REFERENCE_FILES)]
+    missing = [(number, path) for number, path in enumerate(paths) if not path.exists()]
+    shown = progress(missing, desc=f"{genre} to compare to", unit="file") if progress and missing else missing
+    for number, path in shown:
+        samples = library.samples_of(0, library.Track(path.name, "reference", number, genre, genre))
+        sound.write_wave(path, samples, SAMPLE_RATE, subtype="PCM_16")
+    return [read_mono(path, audio) for path in paths]
