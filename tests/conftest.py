@@ -1,11 +1,19 @@
 """Small recordings that several tests share."""
 
+import os
+import tempfile
 from pathlib import Path
 
-import numpy as np
-import pytest
+# Compile each step once for all tests with the processes they start; set before JAX is imported.
+_COMPILED = tempfile.TemporaryDirectory(prefix="gst_jax-tests-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 
-from gst_jax import audio
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from gst_jax import audio  # noqa: E402
 
 SECONDS, RATE = 4.3, 16_000
 

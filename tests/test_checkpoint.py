@@ -1,0 +1,129 @@
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from gst_jax import checkpoint, config, cyclegan
+from gst_jax.checkpoint import CheckpointError
+
+SMOKE = config.load("configs/smoke.toml")
+LEVEL = config.Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64)
+
+
+def write_run(run_dir, settings):
+    run = config.Run(
+        pair=("harp", "organ"),
+        config=settings,
+        statistics={"harp": LEVEL, "organ": LEVEL},
+        audio_dir=None,
+        provenance={},
+    )
+    config.write_run(run, run_dir)
+
+
+def state_of(step, value):
+    """A state whose every number is told apart by its step."""
+    state = cyclegan.init_state(SMOKE)
+    state = jax.tree.map(lambda x: (x + value).astype(x.dtype), state)
+    return state.replace(step=jax.numpy.int32(step))
+
+
+def largest_file(folder):
+    return max((path for path in Path(folder).rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    """A run with checkpoints of steps 10, 20, 30."""
+    write_run(tmp_path, SMOKE)
+    with checkpoint.open_checkpoints(tmp_path, keep=3) as checkpoints:
+        for step in (10, 20, 30):
+            checkpoint.save(checkpoints, state_of(step, step))
+    return tmp_path
+
+
+def restore(run_dir, settings=SMOKE):
+    with checkpoint.open_checkpoints(run_dir, keep=3) as checkpoints:
+        return checkpoint.restore(checkpoints, cyclegan.init_state(settings))
+
+
+def test_what_is_saved_comes_back_bit_for_bit(run_dir):
+    for x, y in zip(jax.tree.leaves(restore(run_dir)), jax.tree.leaves(state_of(30, 30)), strict=True):
+        np.testing.assert_array_equal(x, y)
+        assert x.dtype == y.dtype
+
+
+def test_nothing_saved_gives_nothing(tmp_path):
+    assert restore(tmp_path) is None
+
+
+def test_only_the_newest_are_kept(run_dir):
+    with checkpoint.open_checkpoints(run_dir, keep=3) as checkpoints:
+        checkpoint.save(checkpoints, state_of(40, 40))
+    assert sorted(path.name for path in (run_dir / "checkpoints").iterdir()) == ["20", "30", "40"]
+
+
+def test_saving_a_step_twice_is_harmless(run_dir):
+    with checkpoint.open_checkpoints(run_dir, keep=3) as checkpoints:
+        checkpoint.save(checkpoints, state_of(30, 99))
+    assert int(restore(run_dir).step) == 30
+
+
+@pytest.mark.parametrize("harm", ["flip one bit", "cut short", "delete", "no seal"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(run_dir, harm):
+    file = largest_file(run_dir / "checkpoints" / "30")
+    content = file.read_bytes()
+    if harm == "flip one bit":
+        middle = len(content) // 2
+        file.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    elif harm == "cut short":
+        file.write_bytes(content[: len(content) // 2])
+    elif harm == "delete":
+        file.unlink()
+    else:
+        (run_dir / "checkpoints" / "30" / "crc32.json").unlink()
+    with pytest.warns(UserWarning, match="30 is damaged"):
+        generator = checkpoint.load_generator(run_dir, "ab")
+    expected = state_of(20, 20)
+    for x, y in zip(jax.tree.leaves(generator), jax.tree.leaves(expected.ema["ab"]), strict=True):
+        np.testing.assert_array_equal(x, y)
+    with pytest.warns(UserWarning, match="step 30 is damaged"):
+        assert int(restore(run_dir).step) == 20
+    assert (run_dir / "damaged" / "30").is_dir()
+
+
+def test_all_damaged_is_an_error(run_dir):
+    for step in (10, 20, 30):
+        (run_dir / "checkpoints" / str(step) / "crc32.json").unlink()
+    with pytest.warns(UserWarning), pytest.raises(CheckpointError, match="no whole checkpoint"):
+        checkpoint.load_generator(run_dir, "ab")
+
+
+@pytest.mark.parametrize("override", ["model.channels=8", "model.residual_blocks=2"])
+def test_a_checkpoint_of_another_model_is_refused(run_dir, override):
+    other = config.load("configs/smoke.toml", [override])
+    with pytest.raises(CheckpointError, match="another model"):
+        restore(run_dir, other)
+    write_run(run_dir, other)
+    with pytest.raises(CheckpointError, match="another model"):
+        checkpoint.load_generator(run_dir, "ab")
+
+
+def test_generators_and_parameters_load_apart(run_dir):
+    expected = state_of(30, 30)
+    for direction in ("ab", "ba"):
+        loaded = checkpoint.load_generator(run_dir, direction)
+        for x, y in zip(jax.tree.leaves(loaded), jax.tree.leaves(expected.ema[direction]), strict=True):
+            np.testing.assert_array_equal(x, y)
+    loaded = checkpoint.load_parameters(run_dir)
+    assert jax.tree.structure(loaded) == jax.tree.structure(expected.parameters)
+    for x, y in zip(jax.tree.leaves(loaded), jax.tree.leaves(expected.parameters), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_the_seal_covers_every_file(run_dir):
+    folder = run_dir / "checkpoints" / "30"
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert set(json.loads((folder / "crc32.json").read_text())) == files - {"crc32.json"}

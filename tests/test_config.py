@@ -1,0 +1,104 @@
+import dataclasses
+import json
+
+import pytest
+
+from gst_jax import config
+from gst_jax.config import Config, ConfigError
+
+
+def test_two_seconds_are_126_frames():
+    assert Config().audio.segment_frames == 126
+
+
+def test_cpu_toml_is_the_default():
+    assert config.load("configs/cpu.toml") == Config()
+
+
+@pytest.mark.parametrize("name", ["cpu", "full", "smoke"])
+def test_every_shipped_config_loads(name):
+    config.load(f"configs/{name}.toml")
+
+
+def test_override_wins_over_the_file_and_an_integer_may_stand_for_a_float():
+    settings = config.load("configs/cpu.toml", ["training.epochs=3", "loss.cycle=2"])
+    assert settings.training.epochs == 3
+    assert settings.loss.cycle == 2.0 and isinstance(settings.loss.cycle, float)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epoch=3", "unknown config key training.epoch"),
+        ("trainig.epochs=3", "unknown config section 'trainig'"),
+        ("training.epochs", "section.key=value"),
+        ("training.epochs=three", "not a number"),
+        ("training.epochs=2.5", "must be of type int"),
+        ("training.epochs=0", "at least 1"),
+        ("training.learning_rate=0", "above 0"),
+        ("training.learning_rate=nan", "finite"),
+        ("training.beta1=1.0", "1 excluded"),
+        ("loss.cycle=-1", "negative"),
+        ("audio.hop_length=600", "leaves gaps"),
+        ("audio.f_max=9000", "half the sample rate"),
+        ("audio.n_mels=30", "multiple of 4"),
+        ("audio.segment_seconds=0.2", "frames"),
+        ("data.held_out_fraction=1.5", "0 to 0.9"),
+        ("model.residual=1", "must be of type bool"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_with_its_name(override, message):
+    with pytest.raises(ConfigError, match=message):
+        config.load(None, [override])
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="nowhere.toml"):
+        config.load(tmp_path / "nowhere.toml")
+    (tmp_path / "broken.toml").write_text("[training\n")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        config.load(tmp_path / "broken.toml")
+
+
+@pytest.mark.parametrize("pair", ["folk", "folk_", "folk_folk", "a_b_c", ""])
+def test_a_pair_is_two_names(pair):
+    with pytest.raises(ConfigError, match="two different genre names"):
+        config.parse_pair(pair)
+    assert config.parse_pair("folk_jazz") == ("folk", "jazz")
+
+
+def test_dictionary_round_trip_and_differences():
+    settings = config.load(None, ["training.epochs=3"])
+    assert config.from_dict(config.to_dict(settings)) == settings
+    assert config.differences(Config(), settings) == ["training.epochs: 10 -> 3"]
+
+
+def test_run_directory_describes_itself(tmp_path):
+    level = config.Statistics(mean=(0.5,) * 64, deviation=(2.0,) * 64)
+    run = config.Run(
+        pair=("folk", "jazz"),
+        config=Config(),
+        statistics={"folk": level, "jazz": level},
+        audio_dir="/গান 🎵",
+        provenance={"command": "x"},
+    )
+    config.write_run(run, tmp_path)
+    assert config.read_run(tmp_path) == run
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_damaged_or_missing_run_is_an_error_that_says_so(tmp_path):
+    with pytest.raises(ConfigError, match="not a run directory"):
+        config.read_run(tmp_path)
+    (tmp_path / "config.json").write_text('{"pair": ["a"')
+    with pytest.raises(ConfigError, match="damaged"):
+        config.read_run(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"pair": ["a", "b"]}))
+    with pytest.raises(ConfigError, match="damaged"):
+        config.read_run(tmp_path)
+
+
+def test_settings_are_frozen_and_hashable_so_that_jit_can_key_on_them():
+    assert hash(Config()) == hash(Config())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().training = None

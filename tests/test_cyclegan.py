@@ -1,0 +1,187 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gst_jax import config, cyclegan, losses
+
+SMOKE = config.load("configs/smoke.toml")
+
+
+def batch_of(rng, size=2, frames=126):
+    return {name: rng.normal(size=(size, frames, 64)).astype(np.float32) for name in "ab"}
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def assert_trees_equal(x, y):
+    for (path, left), right in zip(jax.tree.leaves_with_path(x), jax.tree.leaves(y), strict=True):
+        np.testing.assert_array_equal(np.asarray(left), np.asarray(right), err_msg=jax.tree_util.keystr(path))
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """Compile the smoke model's step once for all tests here."""
+    state = cyclegan.init_state(SMOKE)
+    batch = batch_of(np.random.default_rng(0))
+    return cyclegan.train_step.lower(state, batch, SMOKE).compile()
+
+
+def test_parameter_counts():
+    cpu = jax.eval_shape(lambda: cyclegan.init_state(config.Config())).parameters
+    # 7x7, two 3x3 down, 4 blocks of two 3x3 at 128, two 3x3 up, 7x7 with bias
+    generator = 49 * 32 + 9 * (32 * 64 + 64 * 128) + 8 * 9 * 128**2 + 9 * (128 * 64 + 64 * 32) + 49 * 32 + 1
+    discriminator = 16 * (32 + 32 * 64 + 64 * 128 + 128 * 256 + 256) + 32 + 1
+    assert count(cpu["generator"]["ab"]) == count(cpu["generator"]["ba"]) == generator == 1_367_105
+    assert count(cpu["discriminator"]["a"]) == count(cpu["discriminator"]["b"]) == discriminator == 692_769
+    assert count(cpu) == 4_119_748
+    full = jax.eval_shape(lambda: cyclegan.init_state(config.load("configs/full.toml"))).parameters
+    assert count(full) == 28_244_356
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 63, 126, 127, 128, 250])
+def test_any_number_of_frames_comes_back(frames):
+    state = cyclegan.init_state(SMOKE)
+    x = jax.ShapeDtypeStruct((3, frames, 64), jnp.float32)
+    y = jax.eval_shape(lambda x: cyclegan.translate(state.parameters["generator"]["ab"], SMOKE.model, x), x)
+    assert y.shape == (3, frames, 64)
+
+
+def test_untrained_residual_generator_is_nearly_the_identity():
+    state = cyclegan.init_state(SMOKE)
+    x = np.random.default_rng(0).normal(size=(1, 20, 64)).astype(np.float32)
+    y = jax.jit(cyclegan.translate, static_argnums=1)(state.ema["ab"], SMOKE.model, x)
+    difference = np.abs(np.asarray(y) - x).max()
+    assert 0 < difference < 0.1
+
+
+def test_initial_state_is_a_function_of_the_seed():
+    other = dataclasses.replace(SMOKE, training=dataclasses.replace(SMOKE.training, seed=1))
+    assert_trees_equal(cyclegan.init_state(SMOKE), cyclegan.init_state(SMOKE))
+    kernels = [
+        np.asarray(cyclegan.init_state(settings).parameters["generator"]["ab"]["Conv_0"]["kernel"])
+        for settings in (SMOKE, other)
+    ]
+    assert np.abs(kernels[0] - kernels[1]).max() > 0.01
+    assert kernels[0].std() == pytest.approx(0.02, rel=0.2)
+
+
+def test_losses_by_hand():
+    assert losses.least_squares(jnp.array([[0.0, 3.0]]), 1.0) == pytest.approx((1 + 4) / 2)
+    assert losses.absolute_error(jnp.array([1.0, -2.0]), jnp.array([0.0, 2.0])) == pytest.approx(2.5)
+
+
+def test_step_counts_batches_and_updates(compiled):
+    rng = np.random.default_rng(1)
+    state = cyclegan.init_state(SMOKE)
+    for step in range(1, 10):
+        state, _ = compiled(state, batch_of(rng))
+        assert int(state.step) == step
+        assert int(state.opt_state.gradient_step) == step // 4
+    assert int(state.skipped) == 0
+
+
+def test_metrics_are_the_losses_of_the_parameters_before_the_step(compiled):
+    batch = batch_of(np.random.default_rng(2))
+    state = cyclegan.init_state(SMOKE)
+    p = state.parameters
+    total, (parts, fakes) = jax.jit(cyclegan.generator_loss, static_argnums=3)(
+        p["generator"], p["discriminator"], batch, SMOKE
+    )
+    expected = parts["generator/adversarial"] + 10 * parts["generator/cycle"] + 5 * parts["generator/identity"]
+    assert float(total) == pytest.approx(float(expected), rel=1e-5)
+    d_total, d_parts = jax.jit(cyclegan.discriminator_loss, static_argnums=3)(p["discriminator"], batch, fakes, SMOKE)
+    assert float(d_total) == pytest.approx(sum(map(float, d_parts.values())), rel=1e-5)
+    _, metrics = compiled(state, batch)
+    for name, value in (parts | d_parts).items():
+        assert float(metrics[name]) == pytest.approx(float(value), rel=1e-4), name
+
+
+def test_accumulation_equals_big_batch(compiled):
+    """Micro-batches of 2 accumulate the gradient of one batch of 6 (mean of means, instance norm per example)."""
+    rng = np.random.default_rng(3)
+    micro = [batch_of(rng) for _ in range(3)]
+    big = {name: np.concatenate([part[name] for part in micro]) for name in "ab"}
+    state = cyclegan.init_state(SMOKE)
+    whole = gradient_of(state.parameters, big)
+    for part in micro:
+        state, _ = compiled(state, part)
+    accumulated = jax.tree.leaves_with_path(state.opt_state.acc_grads)
+    for (path, x), y in zip(accumulated, jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(x, y, atol=2e-4 * np.abs(y).max(), err_msg=jax.tree_util.keystr(path))
+
+
+@jax.jit
+def gradient_of(parameters, batch):
+    """Both players' gradients, spelled out independently of the train step."""
+    (_, (_, fakes)), generator = jax.value_and_grad(cyclegan.generator_loss, has_aux=True)(
+        parameters["generator"], parameters["discriminator"], batch, SMOKE
+    )
+    discriminator, _ = jax.grad(cyclegan.discriminator_loss, has_aux=True)(
+        parameters["discriminator"], batch, fakes, SMOKE
+    )
+    return {"generator": generator, "discriminator": discriminator}
+
+
+def test_update_is_adam_on_the_mean_gradient(compiled):
+    rng = np.random.default_rng(4)
+    micro = [batch_of(rng) for _ in range(4)]
+    before = cyclegan.init_state(SMOKE).parameters
+    mean = jax.tree.map(lambda *g: sum(g) / 4, *[gradient_of(before, part) for part in micro])
+    state = cyclegan.init_state(SMOKE)
+    for part in micro:
+        state, _ = compiled(state, part)
+    # Adam's first step by hand: learning rate times the sign, softened by epsilon (Kingma & Ba 2015, algorithm 1)
+    for (path, g), old, new in zip(
+        jax.tree.leaves_with_path(mean), jax.tree.leaves(before), jax.tree.leaves(state.parameters), strict=True
+    ):
+        clear = np.abs(g) > 1e-3 * np.abs(g).max()  # elsewhere rounding decides the sign
+        expected = -1e-4 * np.asarray(g) / (np.abs(g) + 1e-8)
+        np.testing.assert_allclose(
+            (np.asarray(new) - np.asarray(old))[clear], expected[clear], atol=2e-6, err_msg=jax.tree_util.keystr(path)
+        )
+
+
+def test_average_warms_up_and_counts_updates(compiled):
+    rng = np.random.default_rng(5)
+    state = cyclegan.init_state(SMOKE)
+    expected = jax.tree.map(np.asarray, state.ema)
+    for step in range(1, 9):
+        state, _ = compiled(state, batch_of(rng))
+        if step % 4 == 0:
+            update = step // 4
+            decay = min(SMOKE.training.ema_decay, update / (update + 9))
+            new = jax.tree.map(np.asarray, state.parameters["generator"])
+            expected = jax.tree.map(lambda old, new, d=decay: d * old + (1 - d) * new, expected, new)
+        for x, y in zip(jax.tree.leaves(state.ema), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(x, y, atol=1e-7)
+
+
+def test_a_batch_that_is_not_finite_changes_nothing_and_is_counted(compiled):
+    rng = np.random.default_rng(6)
+    state = cyclegan.init_state(SMOKE)
+    for _ in range(2):
+        state, _ = compiled(state, batch_of(rng))
+    kept = jax.tree.map(np.array, (state.parameters, state.ema, state.opt_state.acc_grads))
+    bad = batch_of(rng)
+    bad["a"][0, 0, 0] = np.nan
+    state, _ = compiled(state, bad)
+    assert int(state.skipped) == 1 and int(state.step) == 3 and int(state.opt_state.mini_step) == 2
+    assert_trees_equal((state.parameters, state.ema, state.opt_state.acc_grads), kept)
+
+
+def test_learning_reduces_the_cycle_loss():
+    settings = config.load("configs/smoke.toml", ["training.accumulation_steps=1", "training.learning_rate=1e-3"])
+    settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, residual=False))
+    batch = batch_of(np.random.default_rng(8))
+    batch = {name: np.repeat(part[:, :1], 126, axis=1) for name, part in batch.items()}  # learnable: constant in time
+    state = cyclegan.init_state(settings)
+    cycle = []
+    for _ in range(60):
+        state, metrics = cyclegan.train_step(state, batch, settings)
+        cycle.append(float(metrics["generator/cycle"]))
+    assert np.mean(cycle[-5:]) < 0.7 * np.mean(cycle[:5])

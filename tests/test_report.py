@@ -1,0 +1,60 @@
+import re
+
+import numpy as np
+import pytest
+
+from gst_jax import audio, config, report, training
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory, audio_dir):
+    run_dir = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GST_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
+        settings = config.load("configs/smoke.toml", ["training.epochs=2"])
+        training.train(("harp", "organ"), settings, run_dir, audio_dir=audio_dir)
+        report.write(run_dir)
+    return run_dir
+
+
+def test_the_run_directory_is_complete(run_dir):
+    names = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if "checkpoints/" not in str(path)}
+    assert names == {
+        ".lock",
+        "config.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "audio_samples",
+        "audio_samples/real_harp.wav",
+        "audio_samples/fake_organ_from_harp.wav",
+        "audio_samples/real_organ.wav",
+        "audio_samples/fake_harp_from_organ.wav",
+        "visualizations",
+        "visualizations/training_curves.png",
+        "visualizations/spectrograms.png",
+        "report.html",
+    }
+
+
+def test_samples_are_sound_and_conversions_differ_from_their_sources(run_dir):
+    for source, target in (("harp", "organ"), ("organ", "harp")):
+        real = audio.read_wave(run_dir / "audio_samples" / f"real_{source}.wav").samples
+        fake = audio.read_wave(run_dir / "audio_samples" / f"fake_{target}_from_{source}.wav").samples
+        assert fake.shape == real.shape
+        assert np.abs(fake).max() < 1.0 and np.sqrt(np.mean(fake**2)) > 0.01
+        assert np.sqrt(np.mean((fake - real) ** 2)) > 0.05 * np.sqrt(np.mean(real**2))
+
+
+def test_the_page_needs_nothing_but_itself(run_dir):
+    page = (run_dir / "report.html").read_text(encoding="utf-8")
+    sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
+    assert len(sources) == 6
+    assert all(source.startswith("data:") for source in sources)
+
+
+def test_samples_come_from_a_track_held_out_of_training(run_dir, audio_dir):
+    from gst_jax import data
+
+    _, held_out = data.split_tracks(audio.find_audio(audio_dir / "harp"), 0.1)
+    real = audio.read_wave(run_dir / "audio_samples" / "real_harp.wav").samples
+    np.testing.assert_allclose(real, audio.read_wave(held_out[0]).samples, atol=1e-4)

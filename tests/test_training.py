@@ -1,0 +1,180 @@
+import json
+import signal
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+from gst_jax import checkpoint, config, cyclegan, training
+from gst_jax.training import TrainingError
+
+PAIR = ("harp", "organ")
+# Two segments from each of two tracks a genre, two a batch: two steps an epoch.
+SETTINGS = config.load(
+    "configs/smoke.toml", ["training.epochs=6", "training.log_every=2", "training.checkpoint_every=5"]
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
+
+
+def train(run_dir, audio_dir, settings=SETTINGS, **options):
+    return training.train(options.pop("pair", PAIR), settings, run_dir, audio_dir=audio_dir, **options)
+
+
+def stop_at(step):
+    def on_step(seen, total, metrics):
+        if seen == step:
+            signal.raise_signal(signal.SIGTERM)
+
+    return on_step
+
+
+def final_state(run_dir, settings=SETTINGS):
+    with checkpoint.open_checkpoints(run_dir, keep=3) as checkpoints:
+        return checkpoint.restore(checkpoints, cyclegan.init_state(settings))
+
+
+def log_of(run_dir):
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, audio_dir):
+    """A finished run with its summary; not to be changed."""
+    run_dir = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GST_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return run_dir, train(run_dir, audio_dir)
+
+
+def test_every_batch_of_every_epoch_trains(uninterrupted):
+    run_dir, summary = uninterrupted
+    assert (summary.steps, summary.total, summary.updates, summary.skipped) == (12, 12, 3, 0)
+    assert summary.finished and not summary.interrupted
+    state = final_state(run_dir)
+    assert int(state.step) == 12 and int(state.opt_state.gradient_step) == 3
+
+
+def test_the_last_batches_count_because_epochs_are_rounded_up_to_whole_updates():
+    assert training.total_steps(75, config.Config()) == 752
+    assert training.total_steps(4, SETTINGS) == 24
+
+
+def test_the_log_has_one_line_an_interval(uninterrupted):
+    entries = log_of(uninterrupted[0])
+    assert [entry["step"] for entry in entries] == [2, 4, 6, 8, 10, 12]
+    assert [entry["update"] for entry in entries] == [0, 1, 1, 2, 2, 3]
+    assert entries[-1]["epoch"] == 6.0
+    assert all(np.isfinite(value) for entry in entries for value in entry.values())
+    assert all(entry["segments_per_second"] > 0 for entry in entries)
+
+
+@pytest.mark.parametrize("step", [3, 8])  # in the middle of an accumulation; right after an update
+def test_resume_is_bit_exact(tmp_path, audio_dir, uninterrupted, step):
+    run_dir = tmp_path / "run"
+    first = train(run_dir, audio_dir, on_step=stop_at(step))
+    assert first.interrupted and first.steps == step
+    seen = []
+    second = train(run_dir, audio_dir, on_step=lambda seen_now, total, metrics: seen.append(seen_now))
+    assert seen == list(range(step + 1, 13))
+    assert second.finished
+    expected = final_state(uninterrupted[0])
+    for (path, x), y in zip(jax.tree.leaves_with_path(final_state(run_dir)), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(x, y, err_msg=jax.tree_util.keystr(path))
+    assert [entry["step"] for entry in log_of(run_dir)] == [2, 4, 6, 8, 10, 12]
+
+
+def test_a_finished_run_stays_as_it_is_and_more_epochs_prolong_it(tmp_path, audio_dir):
+    short = config.load("configs/smoke.toml", ["training.epochs=2"])
+    assert train(tmp_path / "run", audio_dir, short).steps == 4
+    again = train(tmp_path / "run", audio_dir, short)
+    assert again.steps == 4 and again.finished
+    longer = config.load("configs/smoke.toml", ["training.epochs=4"])
+    assert train(tmp_path / "run", audio_dir, longer).steps == 8
+
+
+def test_minutes_stop_the_run_with_everything_saved(tmp_path, audio_dir):
+    summary = train(tmp_path / "run", audio_dir, minutes=0)
+    assert summary.steps == 0 and not summary.finished and not summary.interrupted
+    assert int(final_state(tmp_path / "run").step) == 0
+
+
+def test_init_from_starts_with_what_another_run_learned(tmp_path, audio_dir, uninterrupted):
+    train(tmp_path / "run", audio_dir, pair=("organ", "harp"), init_from=uninterrupted[0], minutes=0)
+    started, learned = final_state(tmp_path / "run"), final_state(uninterrupted[0])
+    assert int(started.step) == 0
+    for x, y in zip(jax.tree.leaves(started.parameters), jax.tree.leaves(learned.parameters), strict=True):
+        np.testing.assert_array_equal(x, y)
+    wider = config.load("configs/smoke.toml", ["model.channels=8"])
+    with pytest.raises(TrainingError, match="model.channels: 4 -> 8"):
+        train(tmp_path / "other", audio_dir, wider, init_from=uninterrupted[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"settings": config.load("configs/smoke.toml", ["loss.cycle=3"])}, "loss.cycle: 10.0 -> 3.0"),
+        ({"pair": ("organ", "harp")}, "pair: harp_organ -> organ_harp"),
+    ],
+)
+def test_a_run_directory_of_other_settings_is_refused(audio_dir, uninterrupted, changes, message):
+    with pytest.raises(TrainingError, match=message):
+        train(uninterrupted[0], audio_dir, **changes)
+
+
+def test_changed_audio_is_refused(tmp_path, audio_dir):
+    copy = tmp_path / "audio"
+    for genre in PAIR:
+        (copy / genre).mkdir(parents=True)
+        for path in (audio_dir / genre).iterdir():
+            (copy / genre / path.name).write_bytes(path.read_bytes())
+    train(tmp_path / "run", copy, minutes=0)
+    sorted((copy / "harp").iterdir())[0].unlink()
+    with pytest.raises(TrainingError, match="the audio is not what"):
+        train(tmp_path / "run", copy)
+
+
+def test_two_processes_cannot_train_in_one_directory(tmp_path, audio_dir):
+    outcomes = []
+
+    def on_step(step, total, metrics):
+        if step == 1:
+            try:
+                train(tmp_path / "run", audio_dir)
+            except TrainingError as error:
+                outcomes.append(str(error))
+
+    train(tmp_path / "run", audio_dir, on_step=on_step)
+    assert len(outcomes) == 1 and "another process is training" in outcomes[0]
+
+
+def test_it_runs_outside_the_main_thread(tmp_path, audio_dir):
+    summaries = []
+    thread = threading.Thread(target=lambda: summaries.append(train(tmp_path / "run", audio_dir, minutes=0)))
+    thread.start()
+    thread.join()
+    assert summaries[0].steps == 0
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, audio_dir):
+    wild = config.load("configs/smoke.toml", ["training.learning_rate=1e30", "training.epochs=20"])
+    with pytest.raises(TrainingError, match="is not finite at step"):
+        train(tmp_path / "run", audio_dir, wild)
+
+
+def test_a_missing_genre_is_an_error_before_anything_is_written(tmp_path, audio_dir):
+    with pytest.raises(ValueError, match="no folder 'lute'"):
+        train(tmp_path / "run", audio_dir, pair=("harp", "lute"))
+    with pytest.raises(ValueError, match="built-in corpus has no genre 'lute'"):
+        train(tmp_path / "run", None, pair=("folk", "lute"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(tmp_path, audio_dir, monkeypatch):
+    monkeypatch.setattr(jax, "devices", lambda: [None] * 3)
+    with pytest.raises(TrainingError, match="cannot be divided among 3 devices"):
+        train(tmp_path / "run", audio_dir)
