@@ -1,0 +1,148 @@
+"""Run the commands as a user does, each in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from gst_jax import audio, checkpoint, config, cyclegan
+
+ROOT = Path(__file__).parent.parent
+VERBS = ("prepare", "train", "convert", "evaluate")
+LENGTH = ["--set=training.epochs=20", "--set=training.checkpoint_every=3"]  # 40 batches of the toy genres
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
+
+
+def command(verb, *arguments):
+    return [sys.executable, "-m", f"gst_jax.{verb}", *map(str, arguments)]
+
+
+def run(verb, *arguments, folder=None):
+    return subprocess.run(command(verb, *arguments), capture_output=True, text=True, cwd=folder, timeout=300)
+
+
+def train_command(run_dir, audio_dir, *more):
+    return (
+        "train",
+        "--pair=harp_organ",
+        f"--config={ROOT / 'configs' / 'smoke.toml'}",
+        f"--audio_dir={audio_dir}",
+        f"--run_dir={run_dir}",
+        *more,
+    )
+
+
+def final_state(run_dir):
+    with checkpoint.open_checkpoints(run_dir, keep=3) as checkpoints:
+        return checkpoint.restore(checkpoints, cyclegan.init_state(config.read_run(run_dir).config))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_every_flag(verb):
+    result = run(verb, "--help")
+    assert "--" in result.stdout and verb in result.stdout
+
+
+def test_train_then_convert_a_new_pair(tmp_path, audio_dir, cache):
+    result = run(*train_command(tmp_path / "run", audio_dir))
+    assert result.returncode == 0, result.stderr
+    assert "4 of 4 batches seen, 0 skipped, 1 updates" in result.stdout
+    assert "segments/s" in result.stderr  # the live line
+    song = audio_dir / "harp" / "tune 0.wav"
+    before = song.read_bytes()
+    result = run("convert", f"--run={tmp_path / 'run'}", "--to=organ", song, f"--out={tmp_path / 'out'}")
+    assert result.returncode == 0, result.stderr
+    converted = audio.read_wave(tmp_path / "out" / "tune 0.wav")
+    assert converted.samples.shape == audio.read_wave(song).samples.shape
+    assert song.read_bytes() == before
+
+
+def test_kill_minus_nine_then_the_same_command_gives_the_same_bits(tmp_path, audio_dir, cache):
+    whole = tmp_path / "whole"
+    result = run(*train_command(whole, audio_dir, *LENGTH))
+    assert result.returncode == 0, result.stderr
+    broken = tmp_path / "broken"
+    arguments = train_command(broken, audio_dir, *LENGTH)
+    with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 200
+        while not list((broken / "checkpoints").glob("[0-9]*/crc32.json")):  # the first one lies at step 3
+            assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
+            time.sleep(0.002)
+        os.kill(process.pid, signal.SIGKILL)
+    assert int(max(broken.glob("checkpoints/[0-9]*"), key=lambda path: int(path.name)).name) < 40, "killed too late"
+    result = run(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert "40 of 40 batches seen, 0 skipped" in result.stdout
+    for (path, x), y in zip(
+        jax.tree.leaves_with_path(final_state(broken)), jax.tree.leaves(final_state(whole)), strict=True
+    ):
+        np.testing.assert_array_equal(x, y, err_msg=jax.tree_util.keystr(path))
+    steps = [json.loads(line)["step"] for line in (broken / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(2, 41, 2))
+
+
+def test_control_c_saves_and_says_how_to_go_on(tmp_path, audio_dir, cache):
+    arguments = train_command(tmp_path / "run", audio_dir, "--set=training.epochs=5000")
+    with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 200
+        while not (tmp_path / "run" / "metrics.jsonl").exists():
+            assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 130, stderr
+    assert "the same command goes on" in stdout
+    assert (tmp_path / "run" / "report.html").exists()
+    assert int(final_state(tmp_path / "run").step) >= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--pair=folk"], "two different genre names"),
+        (["--pair=folk_samba"], "no genre 'samba'"),
+        (["--pair=folk_rock", "--audio_dir=/nowhere"], "there is no folder /nowhere"),
+        (["--set=training.epoch=3"], "unknown config key training.epoch"),
+        (["--config=nowhere.toml"], "nowhere.toml"),
+        (["--init_from=/nowhere"], "not a run directory"),
+        (["--pair=all", "--run_dir=x"], "--run_dir holds one run"),
+        (["stray"], "unexpected argument 'stray'"),
+        (["--minutes=-1"], "minutes"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line_and_nothing_is_written(tmp_path, cache, arguments, message):
+    result = run("train", *arguments, folder=tmp_path)
+    assert result.returncode != 0
+    assert message in result.stderr and "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unwritable_run_directory_is_named(tmp_path, audio_dir, cache):
+    (tmp_path / "file").write_text("not a folder")
+    result = run(*train_command(tmp_path / "file" / "run", audio_dir))
+    assert result.returncode == 1
+    assert str(tmp_path / "file") in result.stderr and "Traceback" not in result.stderr
+
+
+def test_folders_may_have_any_name(tmp_path, audio_dir, cache):
+    odd = tmp_path / "আমার গান 🎵"
+    for genre, name in (("harp", "বাংলা"), ("organ", "rock 🎸")):
+        (odd / name).mkdir(parents=True)
+        for path in (audio_dir / genre).iterdir():
+            (odd / name / f"গান {path.name}").write_bytes(path.read_bytes())
+    arguments = list(train_command(tmp_path / "রান", odd))
+    arguments[1] = "--pair=বাংলা_rock 🎸"
+    result = run(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "রান" / "audio_samples" / "fake_rock 🎸_from_বাংলা.wav").exists()
