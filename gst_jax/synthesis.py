@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.sparse import csr_array
 
 from gst_jax.audio import LOG_MEL_FLOOR, mel_filters
 from gst_jax.config import AudioConfig
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-ROUTES = ("gain", "griffin_lim")
-DEFAULT_ROUTE = "gain"
-MAX_GAIN = 30.0  # dB, up or down
+MAX_GAIN = 30.0  # dB that the gain may lift or lower a band
 MAX_TREBLE_GAIN = 12.0  # dB, above the highest mel band, where the gain is only a guess
+MAX_LIFT = 20.0  # dB that a whole frame may grow: a fading tail does not become music
 OVERLAP = 4  # windows over each sample
 _TREBLE_BANDS = 4  # the highest mel bands, whose mean gain holds above them
 _MEL_ITERATIONS = 8
-_GRIFFIN_LIM_ITERATIONS = 16
+_FILL = 0.06  # of a band's power is spread evenly over its bins ...
+_FULL_FILL = 10.0  # dB ... where it changes by this or more; in proportion below, so that no change is no change
 _MOMENTUM = 0.99  # Perraudin, Balazs & Sondergaard 2013, "A fast Griffin-Lim algorithm"
+_GUARD = 16  # bins above the mel bands that keep the cut off the phase below
 _TINY = 1e-10
+
+
+@dataclass(frozen=True)
+class _Resynthesis:
+    """How a route makes a spectrum that the source does not have."""
+
+    keep: float  # share of the filtered source's power in the first guess, beside a little spread over each band
+    phase_iterations: int  # of fast Griffin-Lim from the source's phase
+
+
+_ROUTES = {
+    "mixture": _Resynthesis(keep=1.0, phase_iterations=2),
+    "gain": None,
+    "griffin_lim": _Resynthesis(keep=0.0, phase_iterations=16),
+}
+ROUTES = tuple(_ROUTES)
+DEFAULT_ROUTE = "mixture"
 
 
 def synthesize(
@@ -38,13 +58,16 @@ def synthesize(
 ) -> Array:
     """Render a sound that has the target's log-mel and, as far as the route can, the source's detail.
 
-    Routes: `gain` filters the source with the smooth time-varying difference of the two log-mels: phase, pitch,
-    attacks, treble and stereo image stay, and new partials cannot appear. `griffin_lim` also lets the target fill
-    the places where the source is empty, and finds a phase for them by fast Griffin-Lim from the source's.
+    Every route filters the source's spectrum with the smooth time-varying difference of the two log-mels, at the
+    source's own sample rate, the same for all channels; equal log-mels give the source back. `gain` stops there:
+    phase, pitch, attacks or stereo image stay, and new partials cannot appear. `mixture` also spreads new power over
+    each band in the measure that it changes, fits the mel bands exactly, then lets two steps of fast Griffin-Lim
+    move the source's phase: closer to the target, less of the source. `griffin_lim` keeps of the source only where
+    its phase began. Above the mel bands all of them hold the gain of the highest.
 
     Args:
         source: float32 [N, C].
-        sample_rate: of the source, Hz; the routes work at this rate, with windows as long in time as the analysis's.
+        sample_rate: of the source, Hz.
         source_log_mel: [T, M] dB, of the source's mono mix at `audio.sample_rate`.
         target_log_mel: [T, M] dB.
         audio: how the log-mels were made.
@@ -60,15 +83,16 @@ def synthesize(
     check_route(route)
     n_fft = OVERLAP * hop_length(sample_rate, audio)
     spectrum = stft(source.T, n_fft)  # [C, T', F']
-    frame = _frame_positions(spectrum.shape[1], n_fft, sample_rate, audio, start)
-    silent = source_log_mel.max(axis=1, keepdims=True) <= LOG_MEL_FLOOR
-    target_log_mel = np.where(silent, LOG_MEL_FLOOR, target_log_mel)
-    change = _at(frame, _bounded_gain(source_log_mel, target_log_mel))  # [T', M]
-    spectrum *= 10.0 ** (_over_frequency(change, sample_rate, n_fft, audio) / 20.0)
-    if route == "griffin_lim":
-        change = _at(frame, target_log_mel - source_log_mel)
-        spectrum = _resynthesised(stft(source.T, n_fft), spectrum, change, sample_rate, n_fft, audio)
-    return istft(spectrum, n_fft, len(source)).T
+    position = _frame_positions(spectrum.shape[1], n_fft, sample_rate, audio, start)
+    before, after = _at(position, source_log_mel), _at(position, _plausible(source_log_mel, target_log_mel))
+    gain = _over_frequency(_bounded(before, after), sample_rate, n_fft, audio)
+    filtered = spectrum * np.exp(gain * np.float32(math.log(10.0) / 20.0))
+    how = _ROUTES[route]
+    if how is not None:
+        bands = _Bands(sample_rate, n_fft, audio)
+        power = _fitted_power(spectrum, filtered, before, after, bands, how.keep)
+        _replace_bands(filtered, np.sqrt(power), bands, how.phase_iterations)
+    return istft(filtered, n_fft, len(source)).T
 
 
 def check_route(route: str) -> None:
@@ -113,9 +137,21 @@ def istft(spectrum: Array, n_fft: int, length: int) -> Array:
     return out.reshape(channels, -1)[:, n_fft // 2 + hop :][:, :length]
 
 
-def _bounded_gain(source: Array, target: Array) -> Array:
+def _plausible(source: Array, target: Array) -> Array:
+    """Return the target [T, M] no louder than the source's frames allow; silence stays silence."""
+    excess = np.maximum(_level(target) - _level(source) - MAX_LIFT, 0.0)
+    silent = source.max(axis=1, keepdims=True) <= LOG_MEL_FLOOR
+    return np.where(silent, LOG_MEL_FLOOR, target - excess)
+
+
+def _level(log_mel: Array) -> Array:
+    """Return the level of all bands together: [T, M] dB -> [T, 1] dB."""
+    return 10.0 * np.log10(_powers(log_mel).sum(axis=1, keepdims=True))
+
+
+def _bounded(source: Array, target: Array) -> Array:
     """Return target - source [T, M] in dB, never lifting a level further than it stands above the floor."""
-    return np.clip(target - source, -MAX_GAIN, np.minimum(MAX_GAIN, np.maximum(source - LOG_MEL_FLOOR, 0.0)))
+    return np.clip(target - source, -MAX_GAIN, np.clip(source - LOG_MEL_FLOOR, 0.0, MAX_GAIN))
 
 
 def _frame_positions(count: int, n_fft: int, sample_rate: int, audio: AudioConfig, start: float) -> Array:
@@ -160,43 +196,101 @@ def _spread(sample_rate: int, n_fft: int, audio: AudioConfig) -> tuple[Array, Ar
     return lower, (position - lower).astype(np.float32), treble
 
 
-def _resynthesised(
-    source: Array, filtered: Array, change: Array, sample_rate: int, n_fft: int, audio: AudioConfig
-) -> Array:
-    """Give each channel the mel power asked for, also where the source is empty, then a phase that fits.
+@dataclass(frozen=True)
+class _Bands:
+    """The mel bands on the bins of a transform at any sample rate."""
+
+    sample_rate: int
+    n_fft: int
+    audio: AudioConfig
+
+    @property
+    def count(self) -> int:
+        """Bins up to the end of the highest mel band."""
+        return _spread(self.sample_rate, self.n_fft, self.audio)[2]
+
+    def measure(self, power: Array) -> Array:
+        """Sum the power of bins in mel bands, as the analysis would: [C, T', count] -> [C, T', M]."""
+        return _apply(power, _filters(self.sample_rate, self.n_fft, self.audio)[0])
+
+    def spread(self, bands: Array) -> Array:
+        """Return for each bin the mean of its bands, weighted: [C, T', M] -> [C, T', count]."""
+        return _apply(bands, _filters(self.sample_rate, self.n_fft, self.audio)[1])
+
+
+@lru_cache(maxsize=8)
+def _filters(sample_rate: int, n_fft: int, audio: AudioConfig) -> tuple[csr_array, csr_array]:
+    """Return the filters [count, M] next to those with bins that sum to 1, transposed [M, count]."""
+    count = _spread(sample_rate, n_fft, audio)[2]
+    bins, own_bins = (
+        np.fft.rfftfreq(n, 1 / rate) for n, rate in ((n_fft, sample_rate), (audio.n_fft, audio.sample_rate))
+    )
+    filters = np.stack([np.interp(bins[:count], own_bins, row) for row in mel_filters(audio)]).astype(np.float32)
+    scale = np.float32((audio.n_fft / n_fft) ** 2)  # power grows with the square of the window's length
+    shares = filters.copy()
+    for edge in (0, -1):  # the outermost bins may be in no filter, and follow the nearest
+        shares[edge, edge] += not shares[:, edge].any()
+    shares /= shares.sum(axis=0)
+    return csr_array(np.ascontiguousarray(filters.T) * scale), csr_array(shares)
+
+
+def _apply(rows: Array, matrix: csr_array) -> Array:
+    flat = rows.reshape(-1, rows.shape[-1]) @ matrix
+    return flat.reshape(*rows.shape[:-1], matrix.shape[1])
+
+
+def _fitted_power(source: Array, filtered: Array, before: Array, after: Array, bands: _Bands, keep: float) -> Array:
+    """Return the power whose mel bands have changed as asked, in each channel from where it was.
 
     Args:
-        source: complex64 [C, T', F'], of the source.
-        filtered: the same after the bounded gain: the first guess, and all there is above the mel bands.
-        change: [T', M] dB between source and target, not bounded.
-        sample_rate: Hz.
-        n_fft: of the transforms.
-        audio: how the log-mels were made.
+        source: complex64 [C, T', F'].
+        filtered: the same after the bounded gain.
+        before: [T', M] dB, log-mel of the source's mono mix.
+        after: [T', M] dB, to be reached.
+        bands: of the transform.
+        keep: as in `_Resynthesis`.
 
     Returns:
-        complex64 [C, T', F'].
+        float32 [C, T', bands.count].
     """
-    filters = mel_filters(dataclasses.replace(audio, sample_rate=sample_rate, n_fft=n_fft))
-    scale = np.float32((audio.n_fft / n_fft) ** 2)  # power grows with the square of the window's length
-    floor = 10.0 ** (LOG_MEL_FLOOR / 10.0)
-    wanted = np.maximum(_power(source) @ filters.T * scale, floor) * 10.0 ** (change / 10.0)
-    wanted = np.where(wanted > 2.0 * floor, wanted, 0.0).astype(np.float32)
-    touched = filters.sum(axis=0) > 0
-    weight = np.maximum(filters.sum(axis=0), _TINY) * scale
-    power = _power(filtered)
-    power += np.where(touched, 1e-3 * (wanted @ filters) / weight, 0.0)  # or an empty bin could never fill
+    own = bands.measure(_power(source[..., : bands.count]))
+    # A band that the analysis calls empty may be filled up from its floor, in a channel as far as that has sound.
+    present = np.minimum(own.sum(axis=-1, keepdims=True) / _powers(before).sum(axis=-1, keepdims=True), 1.0)
+    missing = np.maximum(present * np.float32(10.0 ** (LOG_MEL_FLOOR / 10.0)) - own, 0.0)
+    wanted = np.maximum((own + missing) * _powers(after - before) - missing, 0.0)
+    fresh = np.minimum(np.abs(after - before) / _FULL_FILL, 1.0) if keep else np.ones_like(after)
+    size = np.maximum(bands.measure(np.ones((1, 1, bands.count), np.float32)), _TINY)  # above half the rate it is 0
+    power = np.float32(keep) * _power(filtered[..., : bands.count])
+    power += bands.spread(wanted * fresh * np.float32(_FILL) / size)
     for _ in range(_MEL_ITERATIONS):  # Richardson-Lucy: keeps the fine structure of the guess, fits the mel bands
-        ratio = wanted / np.maximum(power @ filters.T * scale, _TINY)
-        power *= np.where(touched, (ratio @ filters) * scale / weight, 1.0)
-    magnitude = np.sqrt(power)
-    phase = _unit(filtered)
-    previous = magnitude * phase
-    length = (magnitude.shape[1] - OVERLAP + 1) * (n_fft // OVERLAP)
-    for _ in range(_GRIFFIN_LIM_ITERATIONS):
-        rebuilt = stft(istft(magnitude * phase, n_fft, length), n_fft)
-        phase = _unit(rebuilt + _MOMENTUM * (rebuilt - previous))
+        power *= bands.spread(wanted / np.maximum(bands.measure(power), _TINY))
+    return power
+
+
+def _replace_bands(spectrum: Array, magnitude: Array, bands: _Bands, iterations: int) -> None:
+    """Give the bins of the mel bands a magnitude [C, T', count] and a phase that fits it, starting from their own.
+
+    The bins up to there are the whole spectrum of a transform at a lower sample rate, where the iterations are cheap.
+    """
+    enough = -(-(bands.count + _GUARD) // (OVERLAP // 2))
+    hop = min(scipy.fft.next_fast_len(enough, real=True), bands.n_fft // OVERLAP)
+    n_fft = OVERLAP * hop
+    low = spectrum[..., : n_fft // 2 + 1].copy()
+    rest = np.abs(low[..., bands.count :])
+    magnitude = np.concatenate([magnitude, rest], axis=-1)
+    length = (magnitude.shape[1] - OVERLAP + 1) * hop
+    low = magnitude * _unit(low)
+    previous = low
+    for _ in range(iterations):
+        rebuilt = stft(istft(low, n_fft, length), n_fft)
+        low = magnitude * _unit(rebuilt + np.float32(_MOMENTUM) * (rebuilt - previous))
         previous = rebuilt
-    return magnitude * phase
+    spectrum[..., : bands.count] = low[..., : bands.count]
+
+
+def _powers(log_mel: Array) -> Array:
+    """Return 10 ** (dB / 10)."""
+    return np.exp(log_mel * np.float32(math.log(10.0) / 10.0))
 
 
 def _power(spectrum: Array) -> Array:
