@@ -1,6 +1,9 @@
 """Claims about the built-in corpus; the whole of it is rendered only by the slow test."""
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -269,6 +272,24 @@ def test_default_directory_follows_the_environment(monkeypatch):
     assert corpus.default_directory().parent == Path("/x/gst_jax")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert corpus.default_directory().parent == Path.home() / ".cache/gst_jax"
+
+
+@pytest.mark.slow
+def test_a_killed_build_goes_on_where_it_stopped(tmp_path: Path, small):
+    few = "library.tracks = lambda all=library.tracks: [track for track in all() if track.path in sys.argv[2:]]"
+    code = f"import sys; from gst_jax.corpus import library; {few}; library.build(sys.argv[1])"
+    first = tmp_path / small[0]
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path), *small], stderr=subprocess.DEVNULL) as process:
+        for _ in range(1200):
+            if first.is_file() or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        process.kill()
+    stamp = first.stat().st_mtime_ns
+    corpus.build(tmp_path)
+    assert first.stat().st_mtime_ns == stamp
+    assert all(len(soundfile.read(tmp_path / path)[0]) for path in small)
+    assert json.loads((tmp_path / "corpus.json").read_text())["complete"] is True
 
 
 @pytest.mark.slow

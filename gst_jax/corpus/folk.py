@@ -41,7 +41,7 @@ _FIGURES = {
 def arrange(tune: Tune, rng: np.random.Generator) -> Arrangement:
     """Write the folk arrangement of a tune."""
     score = Score(tune, rng, swing=float(rng.uniform(0.5, 0.54)), looseness=0.008)
-    quiet_start = int(rng.integers(0, 3)) * 2  # bars before the drums
+    quiet_start = int(rng.integers(0, 2)) * 2  # bars before the drums
     _lead(score)
     if rng.random() < 0.5:
         _second_voice(score)

@@ -84,7 +84,9 @@ def _comping(score: Score) -> None:
     tune, rng = score.tune, score.rng
     rhythms = _COMPS[tune.meter]
     for bar in range(tune.bars):
-        _, third, fifth, seventh, ninth = tune.chord(bar, 5)
+        root, third, fifth, seventh, ninth = tune.chord(bar, 5)
+        if (ninth - root) % 12 == 1:  # a flat ninth would grate
+            ninth = root
         voicing = sorted(
             55 + (pitch - 55) % 12 for pitch in (third, seventh, ninth, fifth)[: int(rng.integers(3, 5))]
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
+import threading
 import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +24,7 @@ from gst_jax.corpus.arrangement import Arrangement
 from gst_jax.corpus.composition import Tune, compose, describe
 from gst_jax.corpus.orchestra import draw_seats, orchestrate
 
-VERSION = 2  # raise it when the same seed no longer gives the same samples
+VERSION = 3  # raise it when the same seed no longer gives the same samples
 GENRES = ("folk", "rock", "jazz")
 REORCHESTRATED = (("folk", "rock"), ("folk", "jazz"), ("rock", "folk"), ("jazz", "folk"))
 
@@ -144,7 +146,7 @@ def _generator(seed: int, *key: object) -> np.random.Generator:
 def _render_all(root: Path, seed: int, missing: list[Track], progress: Callable[..., Iterable[Any]] | None) -> None:
     # Spawned, because forking a process that runs JAX's threads can hang it.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=_PROCESSES, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(_PROCESSES, mp_context=spawn, initializer=_start_worker) as pool:
         jobs = [pool.submit(_render_track, root, seed, track) for track in missing]
         waiting = jobs if progress is None else progress(jobs, total=len(jobs), desc="corpus", unit="file")
         try:
@@ -153,6 +155,19 @@ def _render_all(root: Path, seed: int, missing: list[Track], progress: Callable[
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, which stops the work in order; never outlive it, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+def _leave_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _render_track(root: Path, seed: int, track: Track) -> None:
