@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +75,7 @@ def start_from(parameters: Parameters, config: Config) -> TrainState:
 
 def translate(generator: Parameters, model: ModelConfig, log_mel: jax.Array) -> jax.Array:
     """Convert standardised log-mels `[B, T, M]` with one generator's parameters, for any T; pure, not yet jitted."""
-    return _networks(model)[0].apply({"params": generator}, log_mel)
+    return cast(jax.Array, _networks(model)[0].apply({"params": generator}, log_mel))
 
 
 def generator_loss(
@@ -178,4 +178,4 @@ def _networks(model: ModelConfig) -> tuple[Generator, Discriminator]:
 
 
 def _score(model: ModelConfig, discriminator: Parameters, log_mel: jax.Array) -> jax.Array:
-    return _networks(model)[1].apply({"params": discriminator}, log_mel)
+    return cast(jax.Array, _networks(model)[1].apply({"params": discriminator}, log_mel))

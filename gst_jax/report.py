@@ -88,7 +88,6 @@ def draw_spectrograms(run: Run, samples: list[Sample]) -> Any:
     by_name = {sample.name: sample.sound for sample in samples}
     figure = Figure(figsize=(12, 5.6), layout="constrained")
     panels = figure.subplots(2, 3, sharex=True, sharey=True)
-    image = None
     for row, (source, target) in enumerate(((a, b), (b, a))):
         names = (f"real_{source}", f"fake_{target}_from_{source}", f"real_{target}")
         for panel, name in zip(panels[row], names, strict=True):
@@ -96,14 +95,12 @@ def draw_spectrograms(run: Run, samples: list[Sample]) -> Any:
             wave = audio.resample(audio.mono(sound.samples), sound.sample_rate, settings.sample_rate)
             log_mel = audio.log_mel(wave, settings)
             extent = (0, len(log_mel) / settings.frames_per_second, 0, settings.n_mels)
-            image = panel.imshow(
-                log_mel.T, origin="lower", aspect="auto", extent=extent, vmin=-40, vmax=40, cmap="magma"
-            )
+            panel.imshow(log_mel.T, origin="lower", aspect="auto", extent=extent, vmin=-40, vmax=40, cmap="magma")
             panel.set_title(name, fontsize=10)
         panels[row][0].set_ylabel("mel bin")
     for panel in panels[1]:
         panel.set_xlabel("seconds")
-    figure.colorbar(image, ax=panels, label="dB", shrink=0.8)
+    figure.colorbar(panels[0][0].images[0], ax=panels, label="dB", shrink=0.8)
     return figure
 
 

@@ -89,16 +89,16 @@ def train(
     _refuse_other_run(run_dir, pair, settings)
     initial = None if init_from is None else _initial_parameters(init_from, settings)
     mesh = _mesh(settings)
-    genres = data.load_pair(pair, audio_dir, settings, progress)
+    genre_a, genre_b = data.load_pair(pair, audio_dir, settings, progress)
     run = Run(
         pair=pair,
         config=settings,
-        statistics={genre.name: genre.statistics for genre in genres},
+        statistics={genre.name: genre.statistics for genre in (genre_a, genre_b)},
         audio_dir=None if audio_dir is None else str(Path(audio_dir).resolve()),
         provenance=provenance.collect(),
     )
     _refuse_other_audio(run_dir, run)
-    batches = data.Batches(*genres, settings)
+    batches = data.Batches(genre_a, genre_b, settings)
     run_dir.mkdir(parents=True, exist_ok=True)
     with (
         _only_process(run_dir),

@@ -24,7 +24,7 @@ def settings_for(audio_dir: str | os.PathLike[str] | None, settings: Config) -> 
 
 def load_pair(
     pair: tuple[str, str], audio_dir: str | os.PathLike[str] | None, settings: Config, progress: Any = None
-) -> list[Genre]:
+) -> tuple[Genre, Genre]:
     """Load the two genres of a pair.
 
     Args:
@@ -44,4 +44,5 @@ def load_pair(
                 "give --audio_dir=DIR, a folder that holds one folder of audio per genre"
             )
         audio_dir = corpus.build(corpus.default_directory(), progress=progress) / "train"
-    return load_genres(audio_dir, pair, settings.audio, settings.data, config.cache_dir(), progress)
+    a, b = load_genres(audio_dir, pair, settings.audio, settings.data, config.cache_dir(), progress)
+    return a, b
