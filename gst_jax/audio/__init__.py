@@ -3,27 +3,37 @@
 from gst_jax.audio.files import (
     FOREIGN_SUFFIXES,
     AudioError,
+    Header,
     Sound,
     duration,
     find_audio,
+    read_blocks,
+    read_header,
     read_wave,
-    write_wave,
 )
 from gst_jax.audio.signals import LOG_MEL_FLOOR, istft, log_mel, mel_filters, mono, resample, stft
+from gst_jax.audio.writing import Kind, choose_kind, has_subtype, write_blocks, write_wave
 
 __all__ = [
     "FOREIGN_SUFFIXES",
     "LOG_MEL_FLOOR",
     "AudioError",
+    "Header",
+    "Kind",
     "Sound",
+    "choose_kind",
     "duration",
     "find_audio",
+    "has_subtype",
     "istft",
     "log_mel",
     "mel_filters",
     "mono",
+    "read_blocks",
+    "read_header",
     "read_wave",
     "resample",
     "stft",
+    "write_blocks",
     "write_wave",
 ]

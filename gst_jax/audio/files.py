@@ -1,14 +1,12 @@
-"""Read sound files, write them, refuse the damaged ones: libsndfile with its silences filled in."""
+"""Read sound files, refuse the damaged ones: libsndfile with its silences filled in."""
 
 from __future__ import annotations
 
 import os
 import re
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +23,9 @@ SUFFIXES = frozenset(
 FOREIGN_SUFFIXES = frozenset(
     ".m4a .m4b .mp4 .aac .wma .ape .wv .mka .webm .amr .dsf".split()
 )  # libsndfile reads none
-_FORMATS = {".oga": "OGG", ".opus": "OGG", ".aif": "AIFF", ".aifc": "AIFF", ".snd": "AU"}
 _SAMPLE_RATES = (8_000, 192_000)
 _MAX_CHANNELS = 8
-_WRITE_BLOCK = 1 << 16  # libsndfile's Vorbis encoder overflows its stack on very long writes
+_TAGS = frozenset("title artist album date tracknumber comment copyright license".split())  # a new genre is not said
 _SLACK = {"MP3": 2 * 1152}  # frames: encoders differ in what they count at the ends
 _REMEDY = "remove it, or export it again as WAV or FLAC"
 # What libsndfile notes, without an error, about a file that ends before its header says.
@@ -54,6 +51,18 @@ class Sound:
     subtype: str  # PCM_16, FLOAT, VORBIS, ...
 
 
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself."""
+
+    frames: int  # of samples, in each channel; of some MP3 files a guess
+    channels: int
+    sample_rate: int  # Hz
+    format: str  # as in `Sound`
+    subtype: str
+    tags: Mapping[str, str]  # title, artist and the like, where there are any
+
+
 def find_audio(folder: str | os.PathLike[str], suffixes: frozenset[str] = SUFFIXES) -> list[Path]:
     """List the sound files under a folder, sorted; hidden files and folders are left out."""
     root = Path(folder)
@@ -61,14 +70,21 @@ def find_audio(folder: str | os.PathLike[str], suffixes: frozenset[str] = SUFFIX
     return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(root).parts))
 
 
-def duration(path: str | os.PathLike[str]) -> float:
-    """Return the seconds of sound that a file's header promises, without decoding it.
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Return what a file says of itself, without decoding it.
 
     Raises:
         AudioError: as `read_wave`, for all that a header shows.
     """
     with _open(Path(path)) as file:
-        return float(file.frames / file.samplerate)
+        tags = {name: value for name, value in file.copy_metadata().items() if name in _TAGS}
+        return Header(file.frames, file.channels, file.samplerate, file.format, file.subtype, tags)
+
+
+def duration(path: str | os.PathLike[str]) -> float:
+    """Return the seconds of sound that a file's header promises; raises as `read_header`."""
+    header = read_header(path)
+    return header.frames / header.sample_rate
 
 
 def read_wave(path: str | os.PathLike[str]) -> Sound:
@@ -80,96 +96,44 @@ def read_wave(path: str | os.PathLike[str]) -> Sound:
     Raises:
         AudioError: when it is missing, not sound, truncated, damaged or empty, or holds NaN or infinity.
     """
-    path = Path(path)
-    with _open(path) as file:
-        promised = file.frames
-        sound = Sound(file.read(dtype="float32", always_2d=True), file.samplerate, file.format, file.subtype)
-        unread = path.stat().st_size - file.name.tell()
-    decoded = len(sound.samples)
-    if decoded == 0:
-        raise AudioError(f"{path} is empty: it holds no samples; {_REMEDY}")
-    if sound.format == "MP3" and not _has_frame_count(path):  # libsndfile guessed from the size of the file
-        if decoded == promised and unread > path.stat().st_size // 8:
-            raise AudioError(f"{path} has a variable bit rate but no header that tells its length; {_REMEDY}")
-    elif promised - decoded > _SLACK.get(sound.format, 0):
-        raise AudioError(
-            f"{path} is truncated: its header promises {promised / sound.sample_rate:.2f} s, "
-            f"it holds {decoded / sound.sample_rate:.2f} s; {_REMEDY}"
-        )
-    if not np.isfinite([sound.samples.min(), sound.samples.max()]).all():
-        raise AudioError(f"{path} holds samples that are NaN or infinite; {_REMEDY}")
-    return sound
+    header = read_header(path)
+    blocks = list(read_blocks(path, header.frames))
+    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    return Sound(samples, header.sample_rate, header.format, header.subtype)
 
 
-def write_wave(
-    path: str | os.PathLike[str],
-    samples: Array,
-    sample_rate: int,
-    subtype: str | None = None,
-    format: str | None = None,
-) -> None:
-    """Write a sound file, whole or not at all; integer and lossy kinds are clipped to [-1, 1], never wrapped.
+def read_blocks(path: str | os.PathLike[str], size: int = 1 << 16) -> Iterator[Array]:
+    """Decode a file piece by piece, so that its length costs no memory.
 
     Args:
-        path: where to; its suffix decides the format unless `format` is given.
-        samples: float [N, C] or [N].
-        sample_rate: Hz.
-        subtype: as soundfile spells it (PCM_16, PCM_24, FLOAT, ...); None is the format's usual one.
-        format: as soundfile spells it (WAV, FLAC, ...).
+        path: of the file.
+        size: of the blocks, the last excepted.
+
+    Yields:
+        float32 [<= size, C].
 
     Raises:
-        AudioError: when no such format exists or it cannot hold this sound.
-        OSError: when the folder cannot be written to, or the disk is full.
+        AudioError: as `read_wave`, as soon as it shows.
     """
-    import soundfile
-
-    path = Path(path)
-    suffix = path.suffix.lower()
-    format = format or _FORMATS.get(suffix, suffix.removeprefix(".").upper())
-    if format not in soundfile.available_formats():
+    path, decoded = Path(path), 0
+    with _open(path) as file:
+        promised, rate, format = file.frames, file.samplerate, file.format
+        while len(block := file.read(size, dtype="float32", always_2d=True)):
+            if not np.isfinite([block.min(), block.max()]).all():
+                raise AudioError(f"{path} holds samples that are NaN or infinite; {_REMEDY}")
+            decoded += len(block)
+            yield block
+        unread = path.stat().st_size - file.name.tell()
+    if decoded == 0:
+        raise AudioError(f"{path} is empty: it holds no samples; {_REMEDY}")
+    if format == "MP3" and not _has_frame_count(path):  # libsndfile guessed from the size of the file
+        if decoded == promised and unread > path.stat().st_size // 8:
+            raise AudioError(f"{path} has a variable bit rate but no header that tells its length; {_REMEDY}")
+    elif promised - decoded > _SLACK.get(format, 0):
         raise AudioError(
-            f"cannot write {path}: {suffix or 'no suffix'} names no format; use .wav, .flac, .ogg or .mp3"
+            f"{path} is truncated: its header promises {promised / rate:.2f} s, "
+            f"it holds {decoded / rate:.2f} s; {_REMEDY}"
         )
-    subtype = subtype or ("OPUS" if suffix == ".opus" else soundfile.default_subtype(format))
-    if not soundfile.check_format(format, subtype):
-        known = ", ".join(soundfile.available_subtypes(format))
-        raise AudioError(f"cannot write {path}: {format} has no subtype {subtype}; it has {known}")
-    samples = samples[:, None] if samples.ndim == 1 else samples
-    channels = samples.shape[1]
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with _Sink(str(temporary), "w+") as sink:
-            try:
-                with soundfile.SoundFile(sink, "w", sample_rate, channels, subtype, format=format) as file:
-                    for start in range(0, len(samples), _WRITE_BLOCK):
-                        block = samples[start : start + _WRITE_BLOCK]
-                        file.write(block if subtype in ("FLOAT", "DOUBLE") else np.clip(block, -1, 1))
-            finally:
-                if sink.error:
-                    raise OSError(sink.error.errno, sink.error.strerror, str(path))
-        temporary.replace(path)
-    except soundfile.LibsndfileError as error:
-        raise AudioError(
-            f"cannot write {path} as {format} {subtype} with {channels} channels at {sample_rate} Hz "
-            f"({error.error_string.strip()}); a .wav can hold it"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-class _Sink(FileIO):
-    """A file that remembers the failed write (a full disk) that libsndfile's Ogg and MP3 writers pass over."""
-
-    error: OSError | None = None
-
-    def write(self, data: Any, /) -> int:
-        left = memoryview(data)
-        try:
-            while left:
-                left = left[super().write(left) :]
-        except OSError as error:
-            self.error = error
-        return len(data) - len(left)
 
 
 @contextmanager
