@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from gst_jax.metrics import bootstrap, closeness
+from gst_jax.audio import stft
+from gst_jax.config import AudioConfig
+from gst_jax.metrics import bootstrap, closeness, style, texture
 
 
 def noise(*shape, seed=0):
@@ -62,3 +64,142 @@ def test_bootstrap_is_deterministic_and_of_no_width_for_equal_tracks():
     values = noise(9)
     assert bootstrap.mean(values) == bootstrap.mean(values)
     assert bootstrap.mean([2.0, 2.0, 2.0]) == (2, 2, 2)
+
+
+def direct_mmd(one, other, width):
+    def kernel(x, y):
+        return np.exp(-np.sum((x - y) ** 2) / (2 * width**2))
+
+    def inside(points):
+        pairs = [(i, j) for i in range(len(points)) for j in range(len(points)) if i != j]
+        return np.mean([kernel(points[i], points[j]) for i, j in pairs])
+
+    return inside(one) + inside(other) - 2 * np.mean([kernel(x, y) for x in one for y in other])
+
+
+def mmd(one, other, width=2.0):
+    """Kernel distance of tracks."""
+    return style.kernel_distance(
+        style.kernel_means(one, one, width),
+        style.kernel_means(other, other, width),
+        style.kernel_means(one, other, width),
+    )
+
+
+def test_kernel_distance_of_single_windows_is_the_unbiased_double_loop():
+    one, other = noise(7, 3), noise(9, 3, seed=1) + 1
+    assert mmd(list(one[:, None]), list(other[:, None])) == pytest.approx(direct_mmd(one, other, 2.0), abs=1e-6)
+
+
+def test_kernel_distance_leaves_out_pairs_within_one_track():
+    # Two tracks of two equal windows each: between the tracks |x - y| = 1, so inside the set the mean is exp(-1/2).
+    set_ = [np.zeros((2, 1)), np.ones((2, 1))]
+    across = style.kernel_means(set_, set_, 1.0)
+    np.testing.assert_allclose(across, [[1, np.exp(-0.5)], [np.exp(-0.5), 1]])
+    assert mmd(set_, set_, 1.0) == pytest.approx(2 * np.exp(-0.5) - (1 + np.exp(-0.5)))
+
+
+def test_kernel_distance_is_about_zero_for_one_distribution_and_grows_with_a_shift():
+    def draw(shift, seed):
+        return list(noise(200, 1, 4, seed=seed) + shift)
+
+    same, near, far = (mmd(draw(0, 0), draw(shift, 1)) for shift in (0, 0.5, 1.5))
+    assert abs(same) < 0.01
+    assert 0.02 < near < far
+
+
+def test_kernel_distance_of_a_draw_without_two_tracks_is_not_a_number():
+    means = np.ones((3, 3))
+    assert np.isnan(style.kernel_distance(means, means, means, np.array([1, 1, 1])))
+
+
+def test_frechet_distance_of_known_gaussians():
+    # Exact samples: points at +-deviation give mean 0 and (with ddof=1) a variance scaled by n / (n - 1) = 4 / 3.
+    square = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
+    # Means (3, 4) apart: 25. Variances 4/3 against 4 * 4/3 in both axes: 2 (2 - 1)^2 * 4/3.
+    assert style.frechet_distance(square, 2 * square + [3, 4]) == pytest.approx(25 + 2 * 4 / 3)
+    assert style.frechet_distance(square, square) == pytest.approx(0, abs=1e-9)
+    assert style.frechet_distance(square[:, :1], square[:, :1] + 2) == pytest.approx(4)
+    assert np.isnan(style.frechet_distance(square[:1], square))
+
+
+def test_diversity_is_the_distance_between_centres():
+    assert style.diversity([np.zeros((3, 2)), np.tile([3.0, 4.0], (2, 1))]) == pytest.approx(5)
+
+
+def test_the_ear_tells_apart_what_differs_between_tracks_not_within():
+    random = np.random.default_rng(0)
+
+    def track(genre):
+        windows = random.normal(0, 1, (20, 6))
+        windows[:, 0] = 0.3 * windows[:, 0] + (genre == "b")  # small, but steady in a track
+        windows[:, 1] *= 50  # large, but only within tracks
+        return [windows]
+
+    tracks = {genre: [track(genre) for _ in range(8)] for genre in "ab"}
+    ear = style.train_ear(tracks)
+    for genre in "ab":
+        right = [ear.log_odds(ear.embed(track(genre)[0]), genre).mean() > 0 for _ in range(20)]
+        assert np.mean(right) >= 0.95
+    step = ear.embed(np.eye(6) * [1, 50, 1, 1, 1, 1]) - ear.embed(np.zeros((1, 6)))
+    lengths = np.linalg.norm(step, axis=1)
+    assert lengths[0] > 2 * lengths[1]
+
+
+AUDIO = AudioConfig()
+
+
+def music(seconds=8, seed=0, rate=2.0):
+    """Decaying harmonic tones over soft noise."""
+    random = np.random.default_rng(seed)
+    wave = 1e-3 * random.standard_normal(seconds * 16000)
+    for start in np.arange(0, seconds - 1, 1 / rate):
+        wave[int(start * 16000) :][:8000] += tone(random.integers(48, 72), 0.5)
+    return wave.astype(np.float32)
+
+
+def tone(pitch, seconds, decay=4.0):
+    time = np.arange(int(seconds * 16000)) / 16000
+    frequency = 440 * 2 ** ((pitch - 69) / 12)
+    partials = sum(0.6**n * np.sin(2 * np.pi * frequency * n * time) for n in range(1, 6))
+    return 0.1 * partials * np.exp(-decay * time) * np.minimum(1, np.minimum(200 * time, 50 * (seconds - time)))
+
+
+def power_of(wave):
+    return np.square(np.abs(stft(wave, AUDIO)))
+
+
+def test_texture_hardly_hears_an_equaliser_but_hears_another_rhythm():
+    power = power_of(music())
+    curve = 10 ** (np.interp(np.arange(513), [0, 40, 150, 512], [-6, 6, -6, 9]) / 10)
+    original, equalised, faster = (
+        texture.describe(part, AUDIO).mean(axis=0) for part in (power, power * curve, power_of(music(rate=5.0)))
+    )
+    assert np.linalg.norm(equalised - original) < 0.05 * np.linalg.norm(faster - original)
+
+
+def test_texture_windows_last_four_seconds_and_start_every_two():
+    assert len(texture.describe(power_of(music(seconds=8)), AUDIO)) == 3  # at 0, 2 and 4 s
+    assert len(texture.describe(power_of(music(seconds=2)), AUDIO)) == 1
+
+
+def test_modulation_is_heard_at_its_rate():
+    time = np.arange(8 * 16000) / 16000
+    wobble = (1 + 0.9 * np.sin(2 * np.pi * 4 * time)) * noise(len(time))  # 4 Hz: the third band, 3 to 5 Hz
+    modulation = texture.describe(power_of(wobble), AUDIO)[:, : 7 * 8].mean(axis=0).reshape(7, 8)
+    assert np.argmax(modulation.mean(axis=1)) == 2
+
+
+def test_texture_of_silence_is_finite():
+    assert np.isfinite(texture.describe(power_of(np.zeros(5 * 16000, np.float32)), AUDIO)).all()
+
+
+def test_recolouring_is_a_smooth_gain_with_a_shift_of_pitch():
+    power = np.full((3, 513), 1e-2, np.float32)
+    gain = 10 * np.log10(texture.recolour(power, np.random.default_rng(0)) / power)
+    assert np.ptp(gain) > 3 and np.abs(np.diff(gain, axis=1)).max() < 3
+    np.testing.assert_allclose(gain[0], gain[2])
+    peak = np.zeros((1, 513), np.float32)
+    peak[0, 200] = 1
+    moved = {int(np.argmax(texture.recolour(peak, np.random.default_rng(seed)))) for seed in range(20)}
+    assert len(moved) > 5 and min(moved) >= 200 * 2 ** (-4 / 12) - 1 and max(moved) <= 200 * 2 ** (4 / 12) + 1

@@ -43,7 +43,7 @@ def hear(waveform: Array, audio: AudioConfig, ear: style.Ear) -> Heard:
 
 def hear_style(waveform: Array, audio: AudioConfig, ear: style.Ear) -> Array:
     """Place the windows of a waveform [N] in the embedding of the ear, [W, K]."""
-    return ear.embed(texture.describe(_power(waveform, audio), audio))
+    return ear.embed(texture.describe(power_of(waveform, audio), audio))
 
 
 def train_ear(
@@ -57,13 +57,14 @@ def train_ear(
     flat = [(genre, track) for genre, tracks in training.items() for track in tracks]
     described: dict[str, list[list[Array]]] = {genre: [] for genre in training}
     for genre, track in progress(flat, desc="learning to tell genres apart", unit="track") if progress else flat:
-        power = _power(track, audio)
+        power = power_of(track, audio)
         versions = [power, *(texture.recolour(power, random) for _ in range(_RECOLOURED))]
         described[genre].append([texture.describe(version, audio) for version in versions])
     return style.train_ear(described)
 
 
-def _power(waveform: Array, audio: AudioConfig) -> Array:
+def power_of(waveform: Array, audio: AudioConfig) -> Array:
+    """Return the power spectrum of a waveform [N] at the common level, [T, F]."""
     return np.square(np.abs(sound.stft(leveled(waveform), audio)))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from gst_jax.config import Run, read_run
 from gst_jax.evaluation import scores
+from gst_jax.evaluation.bars import bars
 from gst_jax.evaluation.hearing import Heard, hear, hear_style, train_ear
 from gst_jax.evaluation.rows import make_rows
 from gst_jax.evaluation.songs import PAIRED, Material, gather
@@ -40,8 +41,8 @@ def evaluate(
 
     Returns:
         `{"run", "split", "classifier": {genre: share of real tracks recognised}, "directions": {"folk_to_jazz":
-        {"songs": [...], "rows": {row: {kind: {measure: [value, low, high]}}}, "findings": [...]}}}`, where kind is
-        `rearranged`, `reorchestrated` (closeness to that truth), `style` or `content`.
+        {"songs": [...], "rows": {row: {kind: {measure: [value, low, high]}}}, "findings": [...],
+        "bars": [...]}}}`, where kind is `style`, `content`, or `rearranged` or `reorchestrated`: closeness to that.
     """
     run = read_run(run_dir)
     material = gather(run, split, progress)
@@ -98,7 +99,12 @@ def _direction(
     if not truths:
         training = [hear_style(track, audio, ear) for track in material.training[target]]
         rows["true target, training tracks"] = {"style": judge.measure(training)}
-    return {"songs": [song.name for song in songs], "rows": rows, "findings": scores.findings(heard)}
+    return {
+        "songs": [song.name for song in songs],
+        "rows": rows,
+        "findings": scores.findings(heard),
+        "bars": bars(rows),
+    }
 
 
 def _figures(

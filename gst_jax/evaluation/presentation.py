@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ def table(report: Report) -> str:
             for row, figures in rows.items():
                 cells = (_cell(figures[measure], places) for measure in measures)
                 lines.append(f"{row:29}" + "".join(f"{cell:>27}" for cell in cells))
+        lines += ["", "bars"] + [
+            f"{'met  ' if met else 'short'} {value:7.0%} of {wanted:4.0%}  {name}"
+            for name, value, wanted, met in part["bars"]
+        ]
     return "\n".join(lines)
 
 
@@ -45,8 +50,18 @@ def _cell(estimate: tuple[float, float, float], places: int) -> str:
 def write_json(report: Report, provenance: dict[str, Any], path: Path) -> None:
     """Write the figures with where they come from, whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps({"provenance": provenance, **report}, indent=1), encoding="utf-8")
+    text = json.dumps(_without_nan({"provenance": provenance, **report}), indent=1, allow_nan=False)
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def _without_nan(value: Any) -> Any:
+    """Replace what is no number, such as a distance of too few tracks, by the null that JSON has for it."""
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def write_plot(report: Report, path: Path) -> None:

@@ -115,8 +115,13 @@ def frechet_distance(one: Array, other: Array) -> float:
     Args:
         one: [n, K].
         other: [m, K].
+
+    Returns:
+        The distance; nan when a set is a single point.
     """
-    covariance, covariance_other = np.cov(one.T), np.cov(other.T)
+    if min(len(one), len(other)) < 2:
+        return float("nan")
+    covariance, covariance_other = (np.atleast_2d(np.cov(part.T)) for part in (one, other))
     root = _root(covariance)
     shared = np.trace(_root(root @ covariance_other @ root))
     apart = np.sum(np.square(one.mean(axis=0) - other.mean(axis=0)))

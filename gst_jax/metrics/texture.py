@@ -18,7 +18,8 @@ WINDOW_SECONDS, HOP_SECONDS = 4.0, 2.0
 _BANDS = 8  # groups of neighbouring mel bins, and of neighbouring frequencies
 _RATES = (0.5, 1.5, 3.0, 5.0, 8.0, 12.0, 18.0, 31.0)  # Hz, edges of the modulation bands
 _LAGS = (0.03, 0.1, 0.25)  # seconds over which a partial may persist
-_POWER_FLOOR = 1e-5
+_DEPTH = 1e-4  # 40 dB
+_SILENCE = 1e-7  # power
 _DEVIATION_FLOOR = 3.0  # dB: less is silence or noise, not to be blown up
 _SMOOTHING = 17  # frequency bins: the envelope, of which the partials stand out
 
@@ -34,10 +35,12 @@ def describe(power: Array, audio: AudioConfig) -> Array:
         [W, D], at least one window: modulation spectrum, change and skewness of each mel band; peakiness across
         frequency and persistence over time of the partials.
     """
-    log_mel = 10 * np.log10(np.maximum(power @ sound.mel_filters(audio).T, _POWER_FLOOR))
+    bands = power @ sound.mel_filters(audio).T
+    # Each band's floor lies below its own loud moments: an equaliser moves both, so it uncovers nothing.
+    log_mel = 10 * np.log10(np.maximum(bands, _DEPTH * np.quantile(bands, 0.95, axis=0)) + _SILENCE)
     motion = (log_mel - log_mel.mean(axis=0)) / np.maximum(log_mel.std(axis=0), _DEVIATION_FLOOR)
     partials = _partials(power)
-    window, hop = (round(seconds * audio.frames_per_second) for seconds in (WINDOW_SECONDS, HOP_SECONDS))
+    window, hop = (int(seconds * audio.frames_per_second) for seconds in (WINDOW_SECONDS, HOP_SECONDS))
     starts = range(0, max(len(power) - window, 0) + 1, hop)
     return np.stack(
         [
@@ -77,7 +80,7 @@ def recolour(power: Array, random: np.random.Generator) -> Array:
 
 def _partials(power: Array) -> Array:
     """Return how far each frequency stands out of its neighbourhood, in dB: [T, F] -> [T, F]."""
-    level = 10 * np.log10(power + _POWER_FLOOR)
+    level = 10 * np.log10(power + _SILENCE)
     half = _SMOOTHING // 2
     summed = np.cumsum(np.pad(level, ((0, 0), (half + 1, half)), mode="edge"), axis=1, dtype=np.float64)
     return (level - (summed[:, _SMOOTHING:] - summed[:, :-_SMOOTHING]) / _SMOOTHING).astype(np.float32)

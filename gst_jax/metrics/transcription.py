@@ -176,7 +176,7 @@ def _chroma(activity: Array) -> Array:
 
 
 def _notes(roll: NDArray[np.bool_], onsets: Array) -> Array:
-    """Turn runs of a sounding pitch into notes; a start close to an onset of the whole sound moves onto it."""
+    """Turn runs of a sounding pitch into notes; a start within half a window of an onset moves onto it."""
     padded = np.pad(roll, ((1, 1), (0, 0))).astype(np.int8)
     change = np.diff(padded, axis=0)  # [T + 1, pitches]
     pitch, start = np.nonzero(change.T == 1)
@@ -185,7 +185,7 @@ def _notes(roll: NDArray[np.bool_], onsets: Array) -> Array:
     times = start[kept] * HOP_SECONDS
     if len(onsets) and len(times):
         nearest = onsets[np.argmin(np.abs(times[:, None] - onsets), axis=1)]
-        times = np.where(np.abs(nearest - times) < 0.1, nearest, times)
+        times = np.where(np.abs(nearest - times) <= _WINDOW_SECONDS / 2, nearest, times)
     return np.stack([times, pitch[kept] + float(LOWEST)], axis=1)
 
 
