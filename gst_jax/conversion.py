@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gst_jax import audio as sound
-from gst_jax import synthesis
+from gst_jax import streams, synthesis
 from gst_jax.audio import AudioError
 from gst_jax.config import ConfigError
 from gst_jax.inference import Translator
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 FORMATS = ("wav", "flac", "ogg", "mp3", "aiff")
 
@@ -24,6 +28,8 @@ class Job:
 
     source: Path
     target: Path
+    header: sound.Header  # of the source
+    kind: sound.Kind  # of the target
 
 
 def plan(
@@ -58,7 +64,6 @@ def plan(
         if other := taken.get(target):
             raise ConfigError(f"{other} and {job.source} would both become {job.target}; convert them one by one")
         taken[target] = job.source
-        sound.duration(job.source)
     return jobs
 
 
@@ -86,12 +91,26 @@ def convert(
     """
     jobs = list(jobs)
     _check_writable(Path(out))
-    for job in jobs if progress is None else progress(jobs, desc="converting", unit="file"):
-        read = sound.read_wave(job.source)
-        converted = translator(read.samples, read.sample_rate, strength, route)
+    seconds = sum(job.header.frames / job.header.sample_rate for job in jobs)
+    bar = None if progress is None else progress(total=round(seconds), desc="converting", unit="s")
+    for job in jobs:
+        rate = job.header.sample_rate
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        same = job.source.suffix.lower() == job.target.suffix.lower()
-        sound.write_wave(job.target, converted, read.sample_rate, read.subtype if same else None)
+        blocks = streams.ahead(translator.stream(sound.read_blocks(job.source), rate, strength, route))
+        shown = _shown(blocks, rate, bar)
+        sound.write_blocks(job.target, shown, rate, job.header.channels, job.kind, job.header.tags)
+    if bar is not None:
+        bar.close()
+
+
+def _shown(blocks: Iterable[Array], sample_rate: int, bar: Any) -> Iterator[Array]:
+    """Pass blocks on, telling a progress bar their seconds."""
+    done = 0
+    for block in blocks:
+        yield block
+        before, done = done, done + len(block)
+        if bar is not None:
+            bar.update(done // sample_rate - before // sample_rate)
 
 
 def _found(inputs: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:
@@ -113,7 +132,14 @@ def _found(inputs: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:
 
 
 def _job(source: Path, place: Path, out: Path, format: str | None) -> Job:
-    return Job(source, out / (place if format is None else place.with_suffix(f".{format}")))
+    """Read the header of a file and see that its sound can be written."""
+    target = out / (place if format is None else place.with_suffix(f".{format}"))
+    header = sound.read_header(source)
+    kind = sound.choose_kind(target, header.sample_rate, header.channels)
+    same = kind.format == header.format or header.subtype.startswith("PCM")
+    if same and sound.has_subtype(kind.format, header.subtype):
+        kind = sound.choose_kind(target, header.sample_rate, header.channels, header.subtype)
+    return Job(source, target, header, kind)
 
 
 def _check_writable(out: Path) -> None:

@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 _RUN = flags.DEFINE_string("run", None, "Run directory of gst_jax.train.", required=True)
 _TO = flags.DEFINE_string("to", None, "Genre to convert to, one of the run's pair.", required=True)
-_OUT = flags.DEFINE_string("out", None, "Folder to write to; never one that would replace an input.", required=True)
-_STRENGTH = flags.DEFINE_float("strength", 1.0, "0 gives the input back, 1 converts wholly.", 0.0, 1.0)
-_ROUTE = flags.DEFINE_string("route", None, "How sound is made of the converted log-mel; default: gain.")
+_OUT = flags.DEFINE_string("out", None, "Folder to write to; an input is never replaced.", required=True)
+_STRENGTH = flags.DEFINE_list("strength", ["1"], "0 gives the input back, 1 converts wholly; several: a folder each.")
+_ROUTE = flags.DEFINE_string("route", None, "How sound is made: mixture (default), gain (closest to the source), ...")
 _FORMAT = flags.DEFINE_string("format", None, "wav, flac, ogg, mp3 or aiff; default: as each input.")
 _BYPASS_MODEL = flags.DEFINE_bool("bypass_model", False, "Leave the log-mel as it is: only analysis and resynthesis.")
 
 
 def main(arguments: list[str]) -> None:
     """Check every input, load the generator, convert."""
+    logging.set_verbosity(logging.WARNING)
     try:
         from tqdm import tqdm
 
         from gst_jax import conversion, synthesis
-        from gst_jax.inference import Translator
+        from gst_jax.inference import Translator, check_strength
 
+        strengths = [check_strength(text) for text in _STRENGTH.value]
         route = _ROUTE.value or synthesis.DEFAULT_ROUTE
         synthesis.check_route(route)
-        jobs = conversion.plan(arguments[1:], _OUT.value, _FORMAT.value)
+        several = len(strengths) > 1
+        outs = [Path(_OUT.value, f"strength_{strength:g}") if several else Path(_OUT.value) for strength in strengths]
+        plans = [conversion.plan(arguments[1:], out, _FORMAT.value) for out in outs]
         load = Translator.bypass if _BYPASS_MODEL.value else Translator.from_run
         translator = load(_RUN.value, to=_TO.value)
-        conversion.convert(jobs, translator, _OUT.value, _STRENGTH.value, route, progress=tqdm)
-        print(f"converted {len(jobs)} file{'s' * (len(jobs) != 1)} to {_TO.value}: {_OUT.value}")
+        for out, jobs, strength in zip(outs, plans, strengths, strict=True):
+            conversion.convert(jobs, translator, out, strength, route, progress=tqdm)
+            print(f"converted {len(jobs)} file{'s' * (len(jobs) != 1)} to {_TO.value}: {out}")
     except (ValueError, OSError) as error:
         sys.exit(f"gst_jax: {error}")
 

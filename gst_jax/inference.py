@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ CONTEXT = 32  # frames of its surroundings that the generator sees at each end, 
 FADE = 32  # frames over which neighbouring windows are mixed
 _MEL_BLOCK = 126  # frames measured at a time
 _CHUNK = 256  # hops of sound synthesised at a time
-_MARGIN = 16  # hops around them
+_MARGIN = 8  # hops around them, two windows
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,21 @@ class Translator:
     ) -> Iterator[tuple[Array, Array]]:
         """Yield pieces of the source with their conversion, float32 [n, C] each, before loudness."""
         source, frames = streams.Tape(), streams.Tape()
+        heard: deque[Array] = deque()  # by the thread that translates ahead
+
+        def mono() -> Iterator[Array]:
+            for block in blocks:
+                heard.append(block)
+                yield sound.mono(block)
+
         hop = synthesis.hop_length(sample_rate, self.audio)
         size, margin = _CHUNK * hop, _MARGIN * hop
         per_frame = sample_rate / self.audio.frames_per_second  # source samples
         done, tail = 0, None
-        mono = (sound.mono(block) for block in source.recorded(blocks))
-        log_mels = self._log_mels(_resampled(mono, sample_rate, self.audio.sample_rate))
-        for both in itertools.chain(self._translated(log_mels), [None]):
+        log_mels = self._log_mels(_resampled(mono(), sample_rate, self.audio.sample_rate))
+        for both in itertools.chain(streams.ahead(self._translated(log_mels)), [None]):
+            while heard:
+                source.append(heard.popleft())
             if both is not None:
                 frames.append(both)
             while done < source.end and (both is None or done + size + 2 * margin <= (frames.end - 2) * per_frame):
@@ -225,6 +234,21 @@ def _generator(run_dir: str | os.PathLike[str], run: Run, source: str, to: str) 
     return lambda log_mel: np.asarray(convert(parameters, log_mel))
 
 
+def check_strength(strength: float | str) -> float:
+    """Return a strength as a number.
+
+    Raises:
+        ValueError: unless it lies in 0 to 1.
+    """
+    try:
+        value = float(strength)
+    except ValueError as error:
+        raise ValueError(f"strength must be a number in 0 to 1, not {strength!r}") from error
+    if not 0 <= value <= 1:
+        raise ValueError(f"strength must lie in 0 to 1, not {strength}")
+    return value
+
+
 def _check(waveform: Array, sample_rate: int, strength: float, route: str) -> Array:
     """Return the waveform when all can be used."""
     if waveform.ndim not in (1, 2) or not waveform.size:
@@ -233,7 +257,6 @@ def _check(waveform: Array, sample_rate: int, strength: float, route: str) -> Ar
         raise ValueError("the waveform holds samples that are NaN or infinite; remove them first")
     if sample_rate < 1 or sample_rate != int(sample_rate):
         raise ValueError(f"the sample rate must be a whole number of Hz above 0, not {sample_rate}")
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength must lie in 0 to 1, not {strength}")
+    check_strength(strength)
     synthesis.check_route(route)
     return waveform

@@ -11,10 +11,10 @@ from scipy.ndimage import minimum_filter1d
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-CEILING = 10.0 ** (-1.5 / 20.0)  # half a dB is room for what four places a sample miss
+CEILING = 10.0 ** (-1.5 / 20.0)  # half a dB is room for what the search misses
 LOOKAHEAD = 0.005  # seconds over which the limiter closes and opens
-_TAPS = 8  # of the interpolation between samples, to each side
-_PHASES = 4  # places between samples where a true peak is looked for (ITU-R BS.1770-5, annex 2)
+_TAPS = 6  # of the interpolation between samples, to each side
+_PHASES = 4  # times the rate at which a true peak is looked for (ITU-R BS.1770-5, annex 2)
 
 
 def energy(waveform: Array, sample_rate: int) -> float:
@@ -22,7 +22,7 @@ def energy(waveform: Array, sample_rate: int) -> float:
     size = scipy.fft.next_fast_len(len(waveform), real=True)
     spectrum = scipy.fft.rfft(waveform, size, axis=0)
     power = (spectrum.real**2 + spectrum.imag**2).sum(axis=1)
-    return 2.0 * float(power @ _k_weight(scipy.fft.rfftfreq(size, 1 / sample_rate))) / size  # both halves
+    return 2.0 * float(power @ _k_weight(size, sample_rate)) / size  # both halves
 
 
 def limiter_gain(waveform: Array, sample_rate: int) -> Array:
@@ -58,7 +58,7 @@ def reach(sample_rate: int) -> int:
 
 
 def _between_samples(waveform: Array) -> Array:
-    """Return the largest magnitude at three places after each sample [N, C] -> [N], by a windowed sinc."""
+    """Return the largest magnitude at places after each sample [N, C] -> [N], by a windowed sinc."""
     place = np.arange(1 - _TAPS, _TAPS + 1)
     padded = np.pad(waveform, ((_TAPS - 1, _TAPS), (0, 0)))
     out = np.zeros(len(waveform), np.float32)
@@ -72,9 +72,10 @@ def _between_samples(waveform: Array) -> Array:
     return np.concatenate([out[:1], following]) if len(out) else out
 
 
-def _k_weight(frequency: Array) -> Array:
-    """Return the squared magnitude of BS.1770's two filters at frequencies in Hz, after their analogue prototypes."""
-    s = 2j * np.pi * frequency
+@functools.lru_cache(maxsize=4)
+def _k_weight(size: int, sample_rate: int) -> Array:
+    """Return the squared magnitude of BS.1770's two filters at each bin of `rfft`, from their analogue prototypes."""
+    s = 2j * np.pi * scipy.fft.rfftfreq(size, 1 / sample_rate)
     shelf = 2.0 * np.pi * 1681.974
     gain, middle, q = 10.0 ** (3.99984 / 20.0), 10.0 ** (3.99984 * 0.49967 / 20.0), 0.707175
     high = (gain * s**2 + middle * shelf / q * s + shelf**2) / (s**2 + shelf / q * s + shelf**2)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Item = TypeVar("Item")
 
 
 class Tape:
@@ -26,12 +28,6 @@ class Tape:
     def append(self, rows: Array) -> None:
         """Add rows at the end."""
         self.rows = rows if self.rows is None or not len(self.rows) else np.concatenate([self.rows, rows])
-
-    def recorded(self, blocks: Iterable[Array]) -> Iterator[Array]:
-        """Pass blocks on, with a copy kept of each."""
-        for block in blocks:
-            self.append(block)
-            yield block
 
     def forget(self, before: int) -> None:
         """Let go of the rows in front of one."""
@@ -71,6 +67,16 @@ def windows(blocks: Iterable[Array], size: int, before: int, after: int, padding
         fresh = min(size, tape.end - done)
         yield tape.read_padded(done - before, done + size + after, padding), fresh
         done += size
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Pass items on while a thread makes the next one, so that both sides of it work at the same time."""
+    iterator, end = iter(items), object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, iterator, end)
+            yield item  # type: ignore[misc]
 
 
 def cross_faded(tail: Array, piece: Array) -> Array:

@@ -298,7 +298,7 @@ def _power(spectrum: Array) -> Array:
 
 
 def _unit(spectrum: Array) -> Array:
-    return spectrum / np.maximum(np.abs(spectrum), _TINY)
+    return spectrum * (1.0 / np.maximum(np.abs(spectrum), np.float32(_TINY)))
 
 
 @lru_cache(maxsize=16)

@@ -162,6 +162,45 @@ def test_the_command_converts(tmp_path, run_dir):
     assert len(sound.read_wave(tmp_path / "out" / "in.wav").samples) == 44_100
 
 
+def test_several_strengths_get_a_folder_each(tmp_path, run_dir):
+    source = write(tmp_path / "in.wav")
+    done = command(
+        f"--run={run_dir}", "--to=folk", source, f"--out={tmp_path / 'out'}", "--bypass_model", "--strength=0,0.5"
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/strength_0/in.wav").is_file() and (tmp_path / "out/strength_0.5/in.wav").is_file()
+
+
+def test_tags_are_kept_and_the_genre_is_not(tmp_path):
+    import soundfile
+
+    for suffix in ("wav", "flac", "ogg", "mp3"):
+        source = write(tmp_path / f"in.{suffix}", 0.3)
+        with soundfile.SoundFile(source) as file:
+            samples, rate = file.read(), file.samplerate
+        with soundfile.SoundFile(source, "w", rate, 1) as file:
+            file.title, file.artist, file.genre = "আমার গান", "Lalon", "Folk"
+            file.write(samples)
+        conversion.convert(conversion.plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
+        with soundfile.SoundFile(tmp_path / "out" / f"in.{suffix}") as file:
+            assert (file.title, file.artist, file.genre) == ("আমার গান", "Lalon", ""), suffix
+
+
+def test_a_format_that_cannot_hold_the_sound_is_refused_before_the_work(tmp_path):
+    source = write(tmp_path / "in.wav", channels=6)
+    with pytest.raises(sound.AudioError, match="in.mp3 as MP3 .* with 6 channels"):
+        conversion.plan([source], tmp_path / "out", "mp3")
+
+
+def test_a_file_that_ends_too_soon_leaves_nothing(tmp_path):
+    source = write(tmp_path / "in.flac", 30)
+    jobs = conversion.plan([source], tmp_path / "out")
+    source.write_bytes(source.read_bytes()[:100_000])
+    with pytest.raises(sound.AudioError, match="in.flac"):
+        conversion.convert(jobs, IDENTITY, tmp_path / "out")
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
 def test_a_mistake_is_one_line_and_status_1(tmp_path, run_dir):
     source = write(tmp_path / "in.wav")
     out = f"--out={tmp_path / 'out'}"
@@ -170,6 +209,7 @@ def test_a_mistake_is_one_line_and_status_1(tmp_path, run_dir):
         ([f"--run={tmp_path / 'none'}", "--to=jazz", source, out], "is not a run directory"),
         ([f"--run={run_dir}", "--to=jazz", out], "nothing to convert"),
         ([f"--run={run_dir}", "--to=jazz", source, out, "--route=magic"], "unknown route 'magic'"),
+        ([f"--run={run_dir}", "--to=jazz", source, out, "--strength=0.5,2"], "strength must lie in 0 to 1, not 2"),
     ]:
         done = command(*arguments)
         assert done.returncode == 1

@@ -77,7 +77,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         AudioError: as `read_wave`, for all that a header shows.
     """
     with _open(Path(path)) as file:
-        tags = {name: value for name, value in file.copy_metadata().items() if name in _TAGS}
+        tags = {name: value for name, value in file.copy_metadata().items() if value and name in _TAGS}
         return Header(file.frames, file.channels, file.samplerate, file.format, file.subtype, tags)
 
 
