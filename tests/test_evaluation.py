@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -225,6 +226,26 @@ def test_the_command_names_what_is_wrong_in_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.strip().startswith("gst_jax: ") and "is not a run directory" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_command_prints_the_table_and_writes_figures_with_their_origin(run_dir, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "gst_jax.evaluate",
+        f"--run={run_dir}",
+        f"--out={tmp_path / 'f.json'}",
+        "--quick",
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "GST_JAX_CACHE": str(run_dir / "cache")}
+    )
+    assert done.returncode == 0, done.stderr
+    assert "harp to organ, held out, 2 songs" in done.stdout and "bars" in done.stdout
+    written = json.loads((tmp_path / "f.json").read_text())
+    assert written["provenance"]["command"].startswith("python -m gst_jax.evaluate") and written["directions"]
+    assert (tmp_path / "f.png").exists()
 
 
 @pytest.mark.slow

@@ -39,21 +39,23 @@ def describe(power: Array, audio: AudioConfig) -> Array:
     # Each band's floor lies below its own loud moments: an equaliser moves both, so it uncovers nothing.
     log_mel = 10 * np.log10(np.maximum(bands, _DEPTH * np.quantile(bands, 0.95, axis=0)) + _SILENCE)
     motion = (log_mel - log_mel.mean(axis=0)) / np.maximum(log_mel.std(axis=0), _DEVIATION_FLOOR)
-    partials = _partials(power)
+    spread, energy, persistent = _tonality(_partials(power), audio)
     window, hop = (int(seconds * audio.frames_per_second) for seconds in (WINDOW_SECONDS, HOP_SECONDS))
-    starts = range(0, max(len(power) - window, 0) + 1, hop)
-    return np.stack(
-        [
+    out = []
+    for start in range(0, max(len(power) - window, 0) + 1, hop):
+        part = slice(start, start + window)
+        strength = energy[part].mean(axis=0) + 1e-3
+        out.append(
             np.concatenate(
                 [
-                    _modulation(motion[start : start + window], audio),
-                    _change(motion[start : start + window]),
-                    _tonality(partials[start : start + window], audio),
+                    _modulation(motion[part], audio),
+                    _change(motion[part]),
+                    spread[part].mean(axis=0),
+                    *(products[part].mean(axis=0) / strength for products in persistent),
                 ]
             )
-            for start in starts
-        ]
-    ).astype(np.float32)
+        )
+    return np.stack(out).astype(np.float32)
 
 
 def recolour(power: Array, random: np.random.Generator) -> Array:
@@ -110,15 +112,26 @@ def _change(motion: Array) -> Array:
     )
 
 
-def _tonality(partials: Array, audio: AudioConfig) -> Array:
-    """Return how far partials stand out, next to how long they stay: [T, F] -> [(1 + lags) * bands]."""
+def _tonality(partials: Array, audio: AudioConfig) -> tuple[Array, Array, list[Array]]:
+    """Return how far partials stand out of each frame, next to what stays of them some time later.
+
+    Args:
+        partials: [T, F] dB.
+        audio: frame sizes.
+
+    Returns:
+        In each of _BANDS + 1 bands of frequency: their log deviation [T, bands], their energy [T, bands], then for
+        each of _LAGS their product with the partials that much later, [T - lag, bands].
+    """
     edges = np.geomspace(2, partials.shape[1], _BANDS + 2).astype(int)
-    bands = [partials[:, low:high] for low, high in zip(edges, edges[1:], strict=False)]
-    out = [np.log(band.std(axis=1) + 0.1).mean() for band in bands]
-    for seconds in _LAGS:
-        lag = min(round(seconds * audio.frames_per_second), len(partials) - 1)
-        out += [float((band[:-lag] * band[lag:]).mean() / (np.square(band).mean() + 1e-3)) for band in bands]
-    return np.array(out)
+
+    def banded(values: Array) -> Array:
+        return np.add.reduceat(values[:, : edges[-1]], edges[:-1], axis=1) / np.diff(edges)
+
+    energy = banded(np.square(partials))
+    spread = np.log(np.sqrt(np.maximum(energy - np.square(banded(partials)), 0)) + 0.1)
+    lags = (min(round(seconds * audio.frames_per_second), len(partials) - 1) for seconds in _LAGS)
+    return spread, energy, [banded(partials[: len(partials) - lag] * partials[lag:]) for lag in lags]
 
 
 def _grouped(values: Array) -> Array:
