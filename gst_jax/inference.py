@@ -77,6 +77,10 @@ class Translator:
         leveled = (new * level for _, new in pieces)
         return np.concatenate(list(_limited(leveled, sample_rate))).reshape(waveform.shape)
 
+    def convert_log_mel(self, log_mel: Array) -> Array:
+        """Convert a log-mel [T, M] of any length, in dB, window by window as a call does."""
+        return np.concatenate(list(self._translated([log_mel])))[:, 1]
+
     def stream(
         self,
         blocks: Iterable[Array],

@@ -101,6 +101,12 @@ def test_frames_reach_the_generator_as_the_analysis_makes_them():
     assert np.allclose(seen[1][: len(middle)], middle, atol=1e-3)
 
 
+@pytest.mark.parametrize("frames", [1, 100, 2000])
+def test_a_log_mel_of_any_length_converts(frames):
+    log_mel = np.random.default_rng(0).standard_normal((frames, AUDIO.n_mels)).astype(np.float32)
+    assert np.allclose(Translator(AUDIO, tilt).convert_log_mel(log_mel), tilt(log_mel), atol=1e-5)
+
+
 def level_jumps(wave):
     """Return the change of energy and the spectral flux between frames, [T - 1] each."""
     frames = sound.log_mel(wave, AUDIO)
