@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import uniform_filter1d
 from scipy.sparse import csr_array
 
 from gst_jax.audio import LOG_MEL_FLOOR, mel_filters
@@ -26,6 +27,8 @@ _MEL_ITERATIONS = 8
 _FILL = 0.06  # of a band's power is spread evenly over its bins ...
 _FULL_FILL = 10.0  # dB ... where it changes by this or more; in proportion below, so that no change is no change
 _MOMENTUM = 0.99  # Perraudin, Balazs & Sondergaard 2013, "A fast Griffin-Lim algorithm"
+_ATTACK_SHARE = 16  # of a window: 4 ms, in which an attack is over
+_ATTACK_SLACK = 4.0  # times the energy: noise of another phase may differ by that
 _GUARD = 16  # bins above the mel bands that keep the cut off the phase below
 _TINY = 1e-10
 
@@ -87,12 +90,14 @@ def synthesize(
     before, after = _at(position, source_log_mel), _at(position, _plausible(source_log_mel, target_log_mel))
     gain = _over_frequency(_bounded(before, after), sample_rate, n_fft, audio)
     filtered = spectrum * np.exp(gain * np.float32(math.log(10.0) / 20.0))
+    out = istft(filtered, n_fft, len(source))
     how = _ROUTES[route]
     if how is not None:
         bands = _Bands(sample_rate, n_fft, audio)
         power = _fitted_power(spectrum, filtered, before, after, bands, how.keep)
         _replace_bands(filtered, np.sqrt(power), bands, how.phase_iterations)
-    return istft(filtered, n_fft, len(source)).T
+        out = _without_pre_echo(istft(filtered, n_fft, len(source)), out, n_fft)
+    return out.T
 
 
 def check_route(route: str) -> None:
@@ -286,6 +291,27 @@ def _replace_bands(spectrum: Array, magnitude: Array, bands: _Bands, iterations:
         low = magnitude * _unit(rebuilt + np.float32(_MOMENTUM) * (rebuilt - previous))
         previous = rebuilt
     spectrum[..., : bands.count] = low[..., : bands.count]
+
+
+def _without_pre_echo(waveform: Array, sharp: Array, n_fft: int) -> Array:
+    """Take away what a new phase smears in front of attacks.
+
+    Within a window, the energy follows that of the filtered source, whose phase is whole, give or take a few dB.
+
+    Args:
+        waveform: float32 [C, N], with the right energy window by window.
+        sharp: float32 [C, N], with the right attacks.
+        n_fft: samples in a window.
+
+    Returns:
+        float32 [C, N].
+    """
+    (brief, whole), (sharp_brief, sharp_whole) = (
+        [np.maximum(uniform_filter1d(np.square(wave), size), 0.0) for size in (n_fft // _ATTACK_SHARE, n_fft)]
+        for wave in (waveform, sharp)
+    )
+    allowed = _ATTACK_SLACK * sharp_brief * whole
+    return waveform * np.sqrt(np.minimum((allowed + _TINY**2) / (brief * sharp_whole + _TINY**2), 1.0))
 
 
 def _powers(log_mel: Array) -> Array:

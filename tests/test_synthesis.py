@@ -123,6 +123,28 @@ def test_an_empty_channel_stays_empty(route):
     assert out[:, 0].any() and not out[:, 1].any()
 
 
+def test_attacks_stay_sharp():
+    burst = noise(4_000)[:, 0] * np.exp(-np.arange(4_000) / 600)
+    source = np.zeros((32_000, 1), np.float32)
+    for attack in (8_000, 20_000):
+        source[attack : attack + 4_000, 0] = burst
+    frames = log_mel(source)
+    tilted = np.where(frames > -45, frames + np.linspace(-12, 12, 64, dtype=np.float32), frames)
+    for route, floor in (("gain", -45), ("mixture", -35)):
+        out = synthesis.synthesize(source, 16_000, frames, tilted, AUDIO, route)
+        for attack in (8_000, 20_000):
+            before, after = out[attack - 400 : attack - 32], out[attack : attack + 400]
+            assert decibels(before.std() / after.std()) < floor
+
+
+def test_a_deep_tone_is_not_bent():
+    source = sine(41, seconds=2.0, level=0.3)
+    frames = log_mel(source)
+    out = synthesis.synthesize(source, 16_000, frames, frames + 6, AUDIO)[8_000:24_000, 0]
+    spectrum = np.abs(np.fft.rfft(out * np.hanning(16_000)))
+    assert decibels(spectrum[60:].max() / spectrum[41]) < -40
+
+
 def test_an_unknown_route_is_refused():
     with pytest.raises(ValueError, match="unknown route 'magic'"):
         synthesis.synthesize(noise(100), 16_000, np.zeros((1, 64)), np.zeros((1, 64)), AUDIO, "magic")
