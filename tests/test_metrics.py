@@ -66,6 +66,14 @@ def test_bootstrap_is_deterministic_and_of_no_width_for_equal_tracks():
     assert bootstrap.mean([2.0, 2.0, 2.0]) == (2, 2, 2)
 
 
+def test_bootstrap_interval_holds_the_figure_even_when_drawing_biases_it():
+    values = noise(12)
+    estimate = bootstrap.bootstrap(
+        lambda draw: len(set(draw)) + 0.1 * values[draw].mean(), 12
+    )  # 12 tracks, 7.8 drawn
+    assert estimate.low < estimate.value < estimate.high
+
+
 def direct_mmd(one, other, width):
     def kernel(x, y):
         return np.exp(-np.sum((x - y) ** 2) / (2 * width**2))

@@ -52,7 +52,7 @@ def train_ear(tracks: Mapping[str, Sequence[Sequence[Array]]]) -> Ear:
     """
     windows = [np.concatenate(versions).astype(np.float64) for group in tracks.values() for versions in group]
     everything = np.concatenate(windows)
-    mean, scale = everything.mean(axis=0), everything.std(axis=0) + 1e-6
+    mean, scale = everything.mean(axis=0), np.maximum(everything.std(axis=0), 1e-3)  # rounding is no feature
     windows = [(track - mean) / scale for track in windows]
     centres = np.stack([track.mean(axis=0) for track in windows])
     inner = np.concatenate([track - centre for track, centre in zip(windows, centres, strict=True)])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gst_jax import audio as sound
 from gst_jax.config import AudioConfig
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 
 WINDOW_SECONDS, HOP_SECONDS = 4.0, 2.0
 _BANDS = 8  # groups of neighbouring mel bins, and of neighbouring frequencies
@@ -123,10 +123,10 @@ def _tonality(partials: Array, audio: AudioConfig) -> tuple[Array, Array, list[A
         In each of _BANDS + 1 bands of frequency: their log deviation [T, bands], their energy [T, bands], then for
         each of _LAGS their product with the partials that much later, [T - lag, bands].
     """
-    edges = np.geomspace(2, partials.shape[1], _BANDS + 2).astype(int)
+    edges = np.geomspace(4, partials.shape[1], _BANDS + 2).astype(int)  # two frequencies in the lowest band
 
     def banded(values: Array) -> Array:
-        return np.add.reduceat(values[:, : edges[-1]], edges[:-1], axis=1) / np.diff(edges)
+        return np.add.reduceat(values[:, : edges[-1]], edges[:-1], axis=1) / np.diff(edges).astype(np.float32)
 
     energy = banded(np.square(partials))
     spread = np.log(np.sqrt(np.maximum(energy - np.square(banded(partials)), 0)) + 0.1)
