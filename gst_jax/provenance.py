@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 import shlex
@@ -33,6 +34,16 @@ def collect(command: str | None = None) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
     }
+
+
+def peak_memory_mb() -> float:
+    """Return the most memory that this process has held, in MB (10^6 bytes); NaN where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return math.nan
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def _command() -> str:

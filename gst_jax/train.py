@@ -71,7 +71,8 @@ def _train(name: str, pair: tuple[str, str], settings: Config) -> None:
     page = report.write(run_dir, tqdm)
     print(
         f"{name}: {summary.steps} of {summary.total} batches seen, {summary.skipped} skipped, {summary.updates} "
-        f"updates in {summary.seconds / 60:.1f} min (compiled in {summary.compile_seconds:.0f} s)\n"
+        f"updates in {summary.seconds / 60:.1f} min (compiled in {summary.compile_seconds:.0f} s, "
+        f"peak memory {summary.peak_memory_mb:.0f} MB)\n"
         f"{'finished' if summary.finished else 'stopped; the same command goes on'}: listen at {page}\n"
         f"convert your own: python -m gst_jax.convert --run={run_dir} --to={pair[1]} song.mp3 --out=converted/"
     )

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Summary:
     seconds: float  # of stepping since the run began
     compile_seconds: float
     interrupted: bool  # by a signal
+    peak_memory_mb: float  # of this process
 
     @property
     def finished(self) -> bool:
@@ -109,7 +110,9 @@ def train(
         fresh = jax.device_put(fresh, NamedSharding(mesh, PartitionSpec()))
         state = checkpoint.restore(checkpoints, fresh) or fresh
         config.write_run(run, run_dir)
-        return _loop(state, batches, settings, mesh, run_dir, checkpoints, stop, minutes * 60, on_step)
+        summary = _loop(state, batches, settings, mesh, run_dir, checkpoints, stop, minutes * 60, on_step)
+    _replace(run_dir / "summary.json", json.dumps(asdict(summary) | {"provenance": run.provenance}, indent=1))
+    return summary
 
 
 def total_steps(steps_per_epoch: int, settings: Config) -> int:
@@ -176,6 +179,7 @@ def _loop(
         seconds=before + end - start,
         compile_seconds=start - compile_start,
         interrupted=stop.is_set(),
+        peak_memory_mb=provenance.peak_memory_mb(),
     )
 
 
@@ -251,10 +255,14 @@ def _forget_after(log: Path, step: int) -> Metrics:
         with contextlib.suppress(json.JSONDecodeError):  # a line cut off by a kill: its step is trained again
             entries.append(json.loads(line))
     entries = [entry for entry in entries if entry["step"] <= step]
-    temporary = log.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
-    temporary.replace(log)
+    _replace(log, "".join(json.dumps(entry) + "\n" for entry in entries))
     return entries[-1] if entries else {}
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def _append(log: Path, entry: Metrics) -> None:

@@ -23,6 +23,7 @@ def test_the_run_directory_is_complete(run_dir):
         ".lock",
         "config.json",
         "metrics.jsonl",
+        "summary.json",
         "checkpoints",
         "audio_samples",
         "audio_samples/real_harp.wav",
