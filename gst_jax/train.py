@@ -49,25 +49,27 @@ def _train(name: str, pair: tuple[str, str], settings: Config) -> None:
     from gst_jax import report, training
 
     run_dir = _RUN_DIR.value or f"runs/{name}"
-    with tqdm(desc=f"training {name}", unit="batch", dynamic_ncols=True, delay=1e-9) as bar:
+    bar: tqdm[None] | None = None  # from the first step on, below the bars of rendering or decoding
 
-        def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
-            if bar.total is None:  # the first call, perhaps of a resumed run
-                bar.reset(total)
-                bar.initial = bar.n = step - 1
-            bar.set_postfix_str(_losses(metrics), refresh=False)
-            bar.update(step - bar.n)
+    def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(total=total, initial=step - 1, desc=f"training {name}", unit="batch", dynamic_ncols=True)
+        bar.set_postfix_str(_losses(metrics), refresh=False)
+        bar.update(step - bar.n)
 
-        summary = training.train(
-            pair,
-            settings,
-            run_dir,
-            audio_dir=_AUDIO_DIR.value,
-            init_from=_INIT_FROM.value,
-            minutes=_MINUTES.value,
-            on_step=on_step,
-            progress=tqdm,
-        )
+    summary = training.train(
+        pair,
+        settings,
+        run_dir,
+        audio_dir=_AUDIO_DIR.value,
+        init_from=_INIT_FROM.value,
+        minutes=_MINUTES.value,
+        on_step=on_step,
+        progress=tqdm,
+    )
+    if bar is not None:
+        bar.close()
     page = report.write(run_dir, tqdm)
     print(
         f"{name}: {summary.steps} of {summary.total} batches seen, {summary.skipped} skipped, {summary.updates} "
