@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gst_jax import audio as sound
-from gst_jax import loudness, streams, synthesis
+from gst_jax import loudness, spectrum, streams, synthesis
 from gst_jax.config import AudioConfig, ConfigError, Run, read_run
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -121,7 +121,7 @@ class Translator:
                 heard.append(block)
                 yield sound.mono(block)
 
-        hop = synthesis.hop_length(sample_rate, self.audio)
+        hop = spectrum.hop_length(sample_rate, self.audio)
         size, margin = _CHUNK * hop, _MARGIN * hop
         per_frame = sample_rate / self.audio.frames_per_second  # source samples
         done, tail = 0, None
