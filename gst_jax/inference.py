@@ -21,7 +21,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 WINDOW = 504  # log-mel frames converted at a time: one shape, so one compilation
 CONTEXT = 32  # frames of its surroundings that the generator sees at each end, and that are not used
 FADE = 32  # frames over which neighbouring windows are mixed
-_MEL_BLOCK = 126  # frames measured at a time
+_MEL_BLOCK = 32  # frames measured at a time
 _CHUNK = 256  # hops of sound synthesised at a time
 _MARGIN = 8  # hops around them, two windows
 
@@ -90,7 +90,8 @@ class Translator:
     ) -> Iterator[Array]:
         """Convert sound that arrives in blocks; memory does not grow with its length.
 
-        The loudness follows the source's so far, where a call on the whole sound matches it once.
+        The first comes when 8 s were heard, and from there on at most 12 s are held back: the generator looks at
+        8 s at once. The loudness follows the source's so far, where a call on the whole sound matches it once.
 
         Args:
             blocks: float32 [n, C] each, any n.
@@ -177,7 +178,7 @@ def _resampled(mono: Iterable[Array], rate_in: int, rate_out: int) -> Iterator[A
     """Change the rate of a stream of sound [n] in windows that begin on samples of both rates."""
     unit_in, unit_out = (rate // math.gcd(rate_in, rate_out) for rate in (rate_in, rate_out))
     context = math.ceil(0.05 * rate_in / unit_in)
-    count = math.ceil(2.0 * rate_in / unit_in)
+    count = math.ceil(0.5 * rate_in / unit_in)
     if unit_in == unit_out:
         yield from mono
         return
@@ -202,7 +203,7 @@ def _following(pieces: Iterable[tuple[Array, Array]], sample_rate: int) -> Itera
 def _limited(pieces: Iterable[Array], sample_rate: int) -> Iterator[Array]:
     """Limit a stream of sound [n, C]."""
     reach = loudness.reach(sample_rate)
-    size = 2 * sample_rate
+    size = sample_rate // 2
     for window, fresh in streams.windows(pieces, size, reach, reach, "constant"):
         gain = loudness.limiter_gain(window, sample_rate)
         yield (window * gain[:, None])[reach:][:fresh]
