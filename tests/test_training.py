@@ -1,5 +1,8 @@
 import json
+import os
 import signal
+import subprocess
+import sys
 import threading
 
 import jax
@@ -178,3 +181,27 @@ def test_a_batch_that_devices_cannot_share_is_refused(tmp_path, audio_dir, monke
     monkeypatch.setattr(jax, "devices", lambda: [None] * 3)
     with pytest.raises(TrainingError, match="cannot be divided among 3 devices"):
         train(tmp_path / "run", audio_dir)
+
+
+@pytest.mark.slow
+def test_two_devices_train_as_one(tmp_path, audio_dir, uninterrupted):
+    code = f"""
+from gst_jax import config, training
+import jax
+assert jax.device_count() == 2
+settings = config.load(
+    "configs/smoke.toml", ["training.epochs=6", "training.log_every=2", "training.checkpoint_every=5"]
+)
+training.train({PAIR!r}, settings, {str(tmp_path / "run")!r}, audio_dir={str(audio_dir)!r})
+"""
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    one, two = final_state(uninterrupted[0]), final_state(tmp_path / "run")
+    assert int(two.step) == int(one.step) == 12
+    for x, y in zip(jax.tree.leaves(two.parameters), jax.tree.leaves(one.parameters), strict=True):
+        # Sums are taken in another order, which may turn the sign of Adam's step where a gradient is nearly 0.
+        difference = np.abs(np.asarray(x) - np.asarray(y))
+        assert difference.max() < 1e-3 and difference.mean() < 1e-5
+    assert log_of(tmp_path / "run")[-1]["generator/total"] == pytest.approx(
+        log_of(uninterrupted[0])[-1]["generator/total"], rel=1e-3
+    )
