@@ -43,6 +43,7 @@ class StyleJudge:
             lambda draw: style.frechet_distance(np.concatenate([units[index] for index in draw]), goal),
             len(units),
             repeats=200,
+            recentre=True,
         )
         odds = [self._ear.log_odds(windows, self._target) for windows in tracks]
         figures["songs called target"] = bootstrap.mean([float(song.mean() > 0) for song in odds])

@@ -23,8 +23,9 @@ def bootstrap(
     seed: int = 0,
     repeats: int = 1000,
     confidence: float = 0.95,
+    recentre: bool = False,
 ) -> Estimate:
-    """Return a statistic of all tracks with its percentile bootstrap interval (Efron, 1979), centred on it.
+    """Return a statistic of all tracks with its percentile bootstrap interval (Efron, 1979).
 
     Args:
         statistic: maps the indices of the tracks drawn, [tracks] with repetition, to the figure.
@@ -32,6 +33,8 @@ def bootstrap(
         seed: of the draws.
         repeats: how many draws.
         confidence: share of the draws inside the interval.
+        recentre: shift the draws so that their mean is the figure, for statistics that repeated tracks bias, such as
+            a distance between covariances.
     """
     draws = np.random.default_rng(seed).integers(0, tracks, size=(repeats, tracks))
     figures = np.array([statistic(draw) for draw in draws])
@@ -39,9 +42,10 @@ def bootstrap(
     value = float(statistic(np.arange(tracks)))
     if not len(figures):
         return Estimate(value, value, value)
-    # Repeated tracks bias some figures, such as a distance between covariances: centre the draws on the figure.
-    low, high = np.quantile(figures - figures.mean(), [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Estimate(value, value + float(low), value + float(high))
+    if recentre:
+        figures += value - figures.mean()
+    low, high = np.quantile(figures, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Estimate(value, float(low), float(high))
 
 
 def mean(values: Sequence[float] | NDArray, seed: int = 0) -> Estimate:
