@@ -16,6 +16,7 @@ Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks" (arXiv:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -94,6 +95,7 @@ def upsample_conv2d(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, -1)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def instance_norm(x: jax.Array, negative_slope: float = 1.0, epsilon: float = 1e-5) -> jax.Array:
     """Normalise each channel of each example to mean 0, variance 1, then apply a leaky rectifier.
 
@@ -107,9 +109,26 @@ def instance_norm(x: jax.Array, negative_slope: float = 1.0, epsilon: float = 1e
     Returns:
         [B, H, W, C].
     """
+    return _instance_norm_forward(x, negative_slope, epsilon)[0]
+
+
+def _instance_norm_forward(x, negative_slope, epsilon):
     centred = x - x.mean((1, 2), keepdims=True)
-    normal = centred * lax.rsqrt(jnp.square(centred).mean((1, 2), keepdims=True) + epsilon)
-    return jnp.where(normal > 0, normal, negative_slope * normal)
+    scale = lax.rsqrt(jnp.square(centred).mean((1, 2), keepdims=True) + epsilon)
+    normal = centred * scale
+    return jnp.where(normal > 0, normal, negative_slope * normal), (normal, scale)
+
+
+def _instance_norm_backward(negative_slope, epsilon, residuals, gradient):
+    """Project the gradient on what a shift or a scaling of x cannot change, with one array kept instead of four."""
+    normal, scale = residuals
+    gradient = jnp.where(normal > 0, gradient, negative_slope * gradient)
+    mean = gradient.mean((1, 2), keepdims=True)
+    along = (gradient * normal).mean((1, 2), keepdims=True)
+    return (scale * (gradient - mean - normal * along),)
+
+
+instance_norm.defvjp(_instance_norm_forward, _instance_norm_backward)
 
 
 def _direct(x: jax.Array, kernel: jax.Array, padding: Sequence[int], stride: int = 1) -> jax.Array:
@@ -145,7 +164,7 @@ def _tiles(x: jax.Array) -> jax.Array:
 
 
 def _product(tiles: jax.Array, kernel: jax.Array, shape: Sequence[int]) -> jax.Array:
-    """Multiply transformed tiles with a kernel [3, 3, C, D] and return to pixels, [B, H, W, D] for a shape [B, H, W, _]."""
+    """Multiply transformed tiles with a kernel [3, 3, C, D] and return to the pixels [B, H, W, D] of a `shape`."""
     _, _, batch, rows, columns, channels = tiles.shape
     points = (_KERNEL_2D @ kernel.reshape(9, -1)).reshape(_TILE**2, channels, -1)
     product = jnp.einsum("pnc,pcd->pnd", _flat(tiles), points)
