@@ -29,8 +29,9 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
     logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
-    from gst_jax import config
+    from gst_jax import config, startup
 
+    startup.prepare()
     try:
         pairs = ["folk_rock", "folk_jazz"] if _PAIR.value == "all" else [_PAIR.value]
         if len(pairs) > 1 and _RUN_DIR.value:

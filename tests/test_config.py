@@ -21,9 +21,9 @@ def test_every_shipped_config_loads(name):
 
 
 def test_override_wins_over_the_file_and_an_integer_may_stand_for_a_float():
-    settings = config.load("configs/cpu.toml", ["training.epochs=3", "loss.cycle=2"])
+    settings = config.load("configs/cpu.toml", ["training.epochs=3", "loss.cycle=7"])
     assert settings.training.epochs == 3
-    assert settings.loss.cycle == 2.0 and isinstance(settings.loss.cycle, float)
+    assert settings.loss.cycle == 7.0 and isinstance(settings.loss.cycle, float)
 
 
 @pytest.mark.parametrize(

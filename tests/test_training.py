@@ -120,7 +120,7 @@ def test_init_from_starts_with_what_another_run_learned(tmp_path, audio_dir, uni
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"settings": config.load("configs/smoke.toml", ["loss.cycle=3"])}, "loss.cycle: 10.0 -> 3.0"),
+        ({"settings": config.load("configs/smoke.toml", ["loss.cycle=3"])}, "loss.cycle: 2.0 -> 3.0"),
         ({"pair": ("organ", "harp")}, "pair: harp_organ -> organ_harp"),
     ],
 )
