@@ -7,28 +7,30 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import minimum_filter1d
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 CEILING = 10.0 ** (-1.5 / 20.0)  # half a dB is room for what the search misses
 LOOKAHEAD = 0.005  # seconds over which the limiter closes and opens
+_BLOCK = 8192  # samples of which a spectrum is taken at a time
 _TAPS = 6  # of the interpolation between samples, to each side
 _PHASES = 4  # times the rate at which a true peak is looked for (ITU-R BS.1770-5, annex 2)
 
 
 def energy(waveform: Array, sample_rate: int) -> float:
     """Return the energy of all channels [N, C], weighted over frequency as the ear does (K, ITU-R BS.1770-5)."""
-    size = scipy.fft.next_fast_len(len(waveform), real=True)
-    spectrum = scipy.fft.rfft(waveform, size, axis=0)
-    power = (spectrum.real**2 + spectrum.imag**2).sum(axis=1)
-    return 2.0 * float(power @ _k_weight(size, sample_rate)) / size  # both halves
+    channels = np.pad(waveform.T, ((0, 0), (0, -len(waveform) % _BLOCK)))
+    spectrum = scipy.fft.rfft(channels.reshape(-1, _BLOCK))
+    power = (spectrum.real**2 + spectrum.imag**2).sum(axis=0)
+    return 2.0 * float(power @ _k_weight(_BLOCK, sample_rate)) / _BLOCK  # both halves
 
 
 def limiter_gain(waveform: Array, sample_rate: int) -> Array:
     """Return the gain that keeps every channel's true peak below the ceiling.
 
-    The gain of a sample depends on `2 * reach(sample_rate)` samples to each side, so a long sound can be limited in
+    The gain of a sample depends on `reach(sample_rate)` samples to each side, so a long sound can be limited in
     overlapping pieces.
 
     Args:
@@ -38,10 +40,9 @@ def limiter_gain(waveform: Array, sample_rate: int) -> Array:
     Returns:
         float32 [N], all ones where nothing comes near the ceiling.
     """
-    peak = functools.reduce(np.maximum, np.abs(waveform.T))
-    if peak.max() <= 0.5 * CEILING:  # music's true peaks are less than 6 dB above its samples
+    peak = _true_peak(waveform, functools.reduce(np.maximum, np.abs(waveform.T)))
+    if peak.max() <= CEILING:
         return np.ones(len(waveform), np.float32)
-    peak = np.maximum(peak, _between_samples(waveform))
     half = max(1, int(LOOKAHEAD * sample_rate))
     needed = np.minimum(1.0, CEILING / np.maximum(peak, CEILING))
     held = minimum_filter1d(needed, 2 * half + 1)
@@ -57,19 +58,22 @@ def reach(sample_rate: int) -> int:
     return 2 * max(1, int(LOOKAHEAD * sample_rate)) + 2 * _TAPS
 
 
-def _between_samples(waveform: Array) -> Array:
-    """Return the largest magnitude at places after each sample [N, C] -> [N], by a windowed sinc."""
+def _true_peak(waveform: Array, peak: Array) -> Array:
+    """Raise the peak [N] over all channels [N, C] to what a windowed sinc finds between the samples.
+
+    It looks only beside samples that are loud: music's true peaks are less than 6 dB above its samples.
+    """
     place = np.arange(1 - _TAPS, _TAPS + 1)
-    padded = np.pad(waveform, ((_TAPS - 1, _TAPS), (0, 0)))
-    out = np.zeros(len(waveform), np.float32)
-    for phase in range(1, _PHASES):
-        distance = place - phase / _PHASES
-        kernel = np.sinc(distance) * np.cos(0.5 * np.pi * distance / (_TAPS + 1)) ** 2
-        for channel in padded.T:
-            value = np.convolve(channel, kernel[::-1].astype(np.float32), mode="valid")
-            np.maximum(out, np.abs(value), out=out)
-    following = np.maximum(out[:-1], out[1:])  # a peak between two samples lowers both
-    return np.concatenate([out[:1], following]) if len(out) else out
+    distance = place - np.arange(1, _PHASES)[:, None] / _PHASES
+    kernels = (np.sinc(distance) * np.cos(0.5 * np.pi * distance / (_TAPS + 1)) ** 2).astype(np.float32)
+    loud = np.flatnonzero(np.maximum(peak[:-1], peak[1:]) > 0.5 * CEILING)
+    out = peak.copy()
+    for channel in waveform.T:
+        around = sliding_window_view(np.pad(channel, (_TAPS - 1, _TAPS)), 2 * _TAPS)[loud]
+        between = functools.reduce(np.maximum, np.abs(kernels @ around.T))
+        out[loud] = np.maximum(out[loud], between)
+        out[loud + 1] = np.maximum(out[loud + 1], between)  # a peak between two samples lowers both
+    return out
 
 
 @functools.lru_cache(maxsize=4)
