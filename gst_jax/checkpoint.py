@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import warnings
 import zlib
 from collections.abc import Callable
@@ -52,11 +53,27 @@ def open_checkpoints(run_dir: str | os.PathLike[str], keep: int) -> ocp.training
     )
 
 
+def require_space(checkpoints: ocp.training.Checkpointer, state: cyclegan.TrainState) -> None:
+    """Raise CheckpointError unless the disk has room for one more checkpoint."""
+    needed = 1.2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    free = shutil.disk_usage(checkpoints.directory).free
+    if free < needed:
+        raise CheckpointError(
+            f"the disk of {checkpoints.directory} has {free / 1e6:.1f} MB free, and a checkpoint needs up to "
+            f"{needed / 1e6:.1f} MB; make room, then give the same command to go on"
+        )
+
+
 def save(checkpoints: ocp.training.Checkpointer, state: cyclegan.TrainState) -> None:
-    """Write a state under its step, whole or not at all; what the step already holds is left as it is."""
+    """Write a state under its step, whole or not at all; what the step already holds is left as it is.
+
+    Raises:
+        CheckpointError: when the disk is full.
+    """
     step = int(state.step)
     if any(saved.step == step for saved in checkpoints.checkpoints):
         return
+    require_space(checkpoints, state)
     checkpoints.save(step, state, force=True)
     folder = Path(checkpoints.directory, str(step))
     sums = {path: zlib.crc32((folder / path).read_bytes()) for path in _files(folder)}

@@ -108,6 +108,7 @@ def train(
     ):
         fresh = cyclegan.init_state(settings) if initial is None else cyclegan.start_from(initial, settings)
         fresh = jax.device_put(fresh, NamedSharding(mesh, PartitionSpec()))
+        checkpoint.require_space(checkpoints, fresh)  # now, rather than after the first hundred batches
         state = checkpoint.restore(checkpoints, fresh) or fresh
         config.write_run(run, run_dir)
         summary = _loop(state, batches, settings, mesh, run_dir, checkpoints, stop, minutes * 60, on_step)

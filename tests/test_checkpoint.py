@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -127,3 +128,13 @@ def test_the_seal_covers_every_file(run_dir):
     folder = run_dir / "checkpoints" / "30"
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert set(json.loads((folder / "crc32.json").read_text())) == files - {"crc32.json"}
+
+
+def test_a_full_disk_is_noticed_before_anything_is_written(run_dir, monkeypatch):
+    before = sorted(run_dir.rglob("*"))
+    full = shutil._ntuple_diskusage(10**9, 10**9 - 1000, 1000)
+    with checkpoint.open_checkpoints(run_dir, keep=3) as checkpoints:
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+        with pytest.raises(CheckpointError, match="has 0.0 MB free"):
+            checkpoint.save(checkpoints, state_of(40, 40))
+    assert sorted(run_dir.rglob("*")) == before
