@@ -19,6 +19,7 @@ from gst_jax.inference import Translator
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+_AHEAD = 16  # half seconds of sound that may wait for the encoder
 FORMATS = ("wav", "flac", "ogg", "mp3", "aiff")
 
 
@@ -96,7 +97,7 @@ def convert(
     for job in jobs:
         rate = job.header.sample_rate
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        blocks = streams.ahead(translator.stream(sound.read_blocks(job.source), rate, strength, route))
+        blocks = streams.ahead(translator.stream(sound.read_blocks(job.source), rate, strength, route), _AHEAD)
         shown = _shown(blocks, rate, bar)
         sound.write_blocks(job.target, shown, rate, job.header.channels, job.kind, job.header.tags)
     if bar is not None:

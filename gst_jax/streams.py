@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -69,14 +70,17 @@ def windows(blocks: Iterable[Array], size: int, before: int, after: int, padding
         done += size
 
 
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """Pass items on while a thread makes the next one, so that both sides of it work at the same time."""
+def ahead(items: Iterable[Item], count: int = 1) -> Iterator[Item]:
+    """Pass items on while a thread makes the next `count`, so that both sides of it work at the same time."""
     iterator, end = iter(items), object()
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, iterator, end)
-        while (item := coming.result()) is not end:
-            coming = pool.submit(next, iterator, end)
-            yield item  # type: ignore[misc]
+        coming = deque(pool.submit(next, iterator, end) for _ in range(count))
+        try:
+            while (item := coming.popleft().result()) is not end:
+                coming.append(pool.submit(next, iterator, end))
+                yield item  # type: ignore[misc]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # where the taker leaves early, or the maker fails
 
 
 def cross_faded(tail: Array, piece: Array) -> Array:

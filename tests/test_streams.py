@@ -29,6 +29,28 @@ def test_a_cross_fade_goes_from_one_piece_to_the_other():
     assert faded[:, 0].tolist() == [0.125, 0.375, 0.625, 0.875, 1, 1]
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_items_made_ahead_come_in_order_and_errors_with_them(count):
+    def items():
+        yield from range(5)
+        raise OSError("disk")
+
+    taken = []
+    with pytest.raises(OSError, match="disk"):
+        for item in streams.ahead(items(), count):
+            taken.append(item)
+    assert taken == [0, 1, 2, 3, 4]
+    assert list(streams.ahead([], count)) == []
+
+
+def test_items_made_ahead_stop_with_their_taker():
+    made = []
+    items = streams.ahead((made.append(number) for number in range(1000)), 2)
+    next(items)
+    items.close()
+    assert len(made) < 10
+
+
 def test_what_is_forgotten_is_not_kept():
     tape = streams.Tape()
     for _ in range(100):
