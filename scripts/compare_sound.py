@@ -303,9 +303,9 @@ TEXT = """# Ways back from log-mel to sound
 Measured by `scripts/compare_sound.py` on {count} paired tunes of the built-in corpus ({split} set), both directions
 of `{pair}`, averaged. The model was trained with: {settings}.
 
-`identity`: the source's own log-mel, so only analysis with resynthesis is heard. `oracle`: the log-mel of the true arrangement. `LSD`: log-spectral distance to the source for identity, else to the truth (for the
-model, the reorchestrated one). `note` ... `onset`: agreement with the **source** (F-measures; share of frames for
-chords). `style`: kernel distance to real music of the target genre, less is closer; `called`: share of songs that a
+`identity`: the source's own log-mel, so only analysis with resynthesis is heard. `oracle`: the log-mel of the true
+arrangement. `LSD`: log-spectral distance to the source for identity, else to the truth (for the model, the
+reorchestrated one). `note` ... `onset`: agreement with the **source** (F-measures; share of frames for chords). `style`: kernel distance to real music of the target genre, less is closer; `called`: share of songs that a
 classifier takes for the target genre.
 
 {figures}
