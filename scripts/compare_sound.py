@@ -305,8 +305,9 @@ of `{pair}`, averaged. The model was trained with: {settings}.
 
 `identity`: the source's own log-mel, so only analysis with resynthesis is heard. `oracle`: the log-mel of the true
 arrangement. `LSD`: log-spectral distance to the source for identity, else to the truth (for the model, the
-reorchestrated one). `note` ... `onset`: agreement with the **source** (F-measures; share of frames for chords). `style`: kernel distance to real music of the target genre, less is closer; `called`: share of songs that a
-classifier takes for the target genre.
+reorchestrated one). `note` ... `onset`: agreement with the **source** (F-measures; share of frames for chords).
+`style`: kernel distance to real music of the target genre, less is closer; `called`: share of songs that a classifier
+takes for the target genre.
 
 {figures}
 
