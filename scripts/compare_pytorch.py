@@ -25,8 +25,8 @@ from gst_jax import config, provenance, startup
 
 RIVALS = ("eager", "eager channels-last", "compiled", "compiled channels-last")
 OURS = "gst_jax"
-# Largest errors over largest values, against PyTorch in float64. Gradients jump where a rectifier or an absolute error
-# sits at zero within rounding, so no float32 comes close there: ours may err by twice what PyTorch's float32 does.
+# Largest errors over largest values, against PyTorch in float64. Gradients jump where a rectifier or an absolute
+# error sits at zero within rounding, so no float32 comes close there: ours may err by twice what PyTorch's does.
 TOLERANCES = {"outputs": 1e-5, "losses": 1e-5, "gradients": None}
 
 

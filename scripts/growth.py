@@ -1,0 +1,103 @@
+"""Measure how the cost of a train step grows with batch, frames, channels, cores and devices.
+
+    python scripts/growth.py --out=results/growth.json --plot=results/growth.png
+
+Every point is a process of its own (python scripts/growth.py --point ...), so that cores and devices can differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from gst_jax import config, provenance, startup
+
+SWEEPS = {
+    "batch": [("training.batch_size", value) for value in (2, 4, 8, 16, 32)],
+    "seconds": [("audio.segment_seconds", value) for value in (1.0, 2.0, 4.0, 8.0)],
+    "channels": [("model.channels", value) for value in (16, 32, 64)],
+    "cores": [("cores", value) for value in (1, 2)],
+    "devices": [("devices", value) for value in (1, 2)],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=8, help="micro-batches of each point")
+    parser.add_argument("--out", required=True, help="JSON file to write")
+    parser.add_argument("--plot", help="picture to write")
+    parser.add_argument("--point", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.point:
+        print(json.dumps(measure(*json.loads(arguments.point), arguments.steps)))
+        return
+    rows = []
+    for sweep, points in SWEEPS.items():
+        for point in points:
+            command = [sys.executable, __file__, "--point", json.dumps(point), "--out", arguments.out]
+            command += ["--steps", str(arguments.steps)]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            rows.append({"sweep": sweep, "value": point[1]} | json.loads(done.stdout.splitlines()[-1]))
+            row = rows[-1]
+            print(
+                f"{sweep:10s} {point[1]!s:>5s}   {row['median_ms']:7.0f} ms   {row['segments_per_second']:5.1f} "
+                f"segments/s   {row['gflops']:5.0f} GFLOP/s   {row['peak_mb']:5.0f} MB   compiled in "
+                f"{row['compile_s']:.0f} s",
+                flush=True,
+            )
+    result = {"points": rows, "provenance": provenance.collect()}
+    target = Path(arguments.out)
+    temporary = target.with_name(target.name + ".tmp")
+    temporary.write_text(json.dumps(result, indent=1) + "\n")
+    temporary.replace(target)
+    if arguments.plot:
+        plot(rows, arguments.plot)
+
+
+def measure(key: str, value: float, steps: int) -> dict[str, float]:
+    """Measure one point in this process."""
+    if key == "devices":
+        os.environ["JAX_NUM_CPU_DEVICES"] = str(value)
+    startup.prepare(int(value) if key == "cores" else None)
+    import resource
+
+    from gst_jax import benchmark
+
+    settings = config.load(None, [f"{key}={value}"] if "." in key else [])
+    row = benchmark.measure_step(settings, limit=1.0, steps=steps)
+    names = ("median_ms", "p10_ms", "p90_ms", "segments_per_second", "direct_gflop", "gflops", "compile_s")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return {name: row[name] for name in names} | {"peak_mb": peak}
+
+
+def plot(rows: list[dict], path: str) -> None:
+    """Draw the time of a segment against each thing that grows."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(SWEEPS), figsize=(3 * len(SWEEPS), 3), layout="constrained")
+    for axis, sweep in zip(axes, SWEEPS, strict=True):
+        points = [row for row in rows if row["sweep"] == sweep]
+        values = [row["value"] for row in points]
+        axis.plot(values, [row["median_ms"] for row in points], "o-", label="measured")
+        work = [row["direct_gflop"] / points[0]["direct_gflop"] * points[0]["median_ms"] for row in points]
+        if work[0] != work[-1]:
+            axis.plot(values, work, ":", label="in proportion to the work")
+            axis.set(xscale="log", yscale="log")
+        else:
+            axis.set_ylim(bottom=0)
+        axis.set(xlabel=sweep, xticks=values, xticklabels=[f"{value:g}" for value in values])
+        axis.minorticks_off()
+    axes[0].set_ylabel("ms a micro-batch")
+    axes[0].legend()
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
