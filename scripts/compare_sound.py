@@ -5,6 +5,7 @@ Run after training: python scripts/compare_sound.py --run=runs/folk_jazz --out=r
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -218,8 +219,8 @@ def draw(log_mels: list[Array], path: Path) -> None:
 
 def table(rows: list[list[str]]) -> str:
     """Lay rows out in Markdown, the first as the head."""
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+    head, *lines = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *lines])
 
 
 def bars(by: Rows) -> list[list[str]]:
@@ -284,6 +285,8 @@ def main(arguments: list[str]) -> None:
             echo=table(echo),
             fast=table(fast),
             seconds=file_speed(translator, songs, audio),
+            load=os.getloadavg()[0],
+            cores=os.cpu_count(),
             level=level,
             flux=flux,
             steps=table(steps),
@@ -331,7 +334,8 @@ Three minutes through the whole `Translator`, model included, after the first ca
 
 {fast}
 
-Three minutes of 44.1 kHz stereo MP3 become an MP3 in {seconds:.1f} s (median of 3), by the default route.
+Three minutes of 44.1 kHz stereo MP3 become an MP3 in {seconds:.1f} s (median of 3), by the default route. The load average was
+{load:.1f} on {cores} cores: with other jobs beside it, only the figures in CPU seconds hold.
 
 ## Joins and strength
 
