@@ -219,8 +219,7 @@ def draw(log_mels: list[Array], path: Path) -> None:
 
 def table(rows: list[list[str]]) -> str:
     """Lay rows out in Markdown, the first as the head."""
-    head, *lines = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *lines])
+    return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
 
 
 def bars(by: Rows) -> list[list[str]]:
@@ -334,8 +333,8 @@ Three minutes through the whole `Translator`, model included, after the first ca
 
 {fast}
 
-Three minutes of 44.1 kHz stereo MP3 become an MP3 in {seconds:.1f} s (median of 3), by the default route. The load average was
-{load:.1f} on {cores} cores: with other jobs beside it, only the figures in CPU seconds hold.
+Three minutes of 44.1 kHz stereo MP3 become an MP3 in {seconds:.1f} s (median of 3), by the default route.
+The load average was {load:.1f} on {cores} cores: beside other jobs, only the figures of one CPU hold.
 
 ## Joins and strength
 
