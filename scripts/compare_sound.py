@@ -254,17 +254,15 @@ def bars(by: Rows) -> list[list[str]]:
     return out
 
 
-def main(arguments: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Measure, write the tables with the picture."""
-    del arguments
     logging.set_verbosity(logging.WARNING)
     run, audio = read_run(_RUN.value), read_run(_RUN.value).config.audio
     rows, picture = compare(run, _RUN.value, _SPLIT.value, _SONGS.value)
     translator = Translator.from_run(_RUN.value, to=run.pair[1])
     songs = [song.source for song in gather(run, _SPLIT.value).songs[run.pair][: _SONGS.value]]
-    columns = list(rows["identity", PLAIN])
-    figures = [["log-mel", "route", *columns]]
-    figures += [[*key, *(f"{row[name]:.2f}" for name in columns)] for key, row in rows.items()]
+    figures = [["log-mel", "route", *rows["identity", PLAIN]]]
+    figures += [[*key, *(f"{value:.2f}" for value in row.values())] for key, row in rows.items()]
     echo = [["route", "sound before attacks (dB)"]]
     echo += [[route, f"{pre_echo(route, audio):.1f}"] for route in ("the source itself", *ROUTES)]
     fast = [["route", "44.1 kHz stereo, x real time (of one CPU)", "16 kHz mono"]]
