@@ -139,7 +139,9 @@ def _excerpt(path: Path) -> audio.Sound:
 
 
 def _entries(run_dir: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    """Return the lines of the log, none where training stopped before the first."""
+    log = run_dir / "metrics.jsonl"
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
 
 
 def _save(figure: Any, path: Path) -> Path:
@@ -154,10 +156,7 @@ def _page(
 ) -> str:
     """Return the page, with every picture or sound inside it."""
     a, b = run.pair
-    last = entries[-1]
-    facts = {
-        "batches": f"{last['step']:.0f} ({last['epoch']:.1f} epochs), {last['update']:.0f} updates",
-        "stepping": f"{last['seconds'] / 60:.1f} minutes, {last['segments_per_second']:.1f} segments/s at the end",
+    facts = _progress_facts(entries) | {
         "audio": run.audio_dir or "built-in corpus",
         "command": run.provenance.get("command", ""),
         "commit": run.provenance.get("commit", ""),
@@ -194,6 +193,16 @@ curves: <code>python -m gst_jax.evaluate</code> measures it.</p>
 <h2>Settings</h2><details><summary>every setting</summary><pre>{settings}</pre></details>
 </html>
 """
+
+
+def _progress_facts(entries: list[dict[str, float]]) -> dict[str, str]:
+    if not entries:
+        return {"batches": "fewer than the first line of the log"}
+    last = entries[-1]
+    return {
+        "batches": f"{last['step']:.0f} ({last['epoch']:.1f} epochs), {last['update']:.0f} updates",
+        "stepping": f"{last['seconds'] / 60:.1f} minutes, {last['segments_per_second']:.1f} segments/s at the end",
+    }
 
 
 def _data_url(path: Path, kind: str) -> str:

@@ -59,3 +59,10 @@ def test_samples_come_from_a_track_held_out_of_training(run_dir, audio_dir):
     _, held_out = data.split_tracks(audio.find_audio(audio_dir / "harp"), 0.1)
     real = audio.read_wave(run_dir / "audio_samples" / "real_harp.wav").samples
     np.testing.assert_allclose(real, audio.read_wave(held_out[0]).samples, atol=1e-4)
+
+
+def test_a_run_stopped_before_its_first_log_line_has_a_page_too(tmp_path, audio_dir, monkeypatch):
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
+    settings = config.load("configs/smoke.toml")
+    training.train(("harp", "organ"), settings, tmp_path / "run", audio_dir=audio_dir, minutes=0)
+    assert report.write(tmp_path / "run").read_text(encoding="utf-8").count("<audio") == 4
