@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,10 @@ def convert(
     for job in jobs:
         rate = job.header.sample_rate
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        blocks = streams.ahead(translator.stream(sound.read_blocks(job.source), rate, strength, route), _AHEAD)
-        shown = _shown(blocks, rate, bar)
-        sound.write_blocks(job.target, shown, rate, job.header.channels, job.kind, job.header.tags)
+        converted = translator.stream(sound.read_blocks(job.source), rate, strength, route)
+        with closing(streams.ahead(converted, _AHEAD)) as blocks:  # or a failed write would leave its thread at work
+            shown = _shown(blocks, rate, bar)
+            sound.write_blocks(job.target, shown, rate, job.header.channels, job.kind, job.header.tags)
     if bar is not None:
         bar.close()
 

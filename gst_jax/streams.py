@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -70,7 +70,7 @@ def windows(blocks: Iterable[Array], size: int, before: int, after: int, padding
         done += size
 
 
-def ahead(items: Iterable[Item], count: int = 1) -> Iterator[Item]:
+def ahead(items: Iterable[Item], count: int = 1) -> Generator[Item, None, None]:
     """Pass items on while a thread makes the next `count`, so that both sides of it work at the same time."""
     iterator, end = iter(items), object()
     with ThreadPoolExecutor(1) as pool:
