@@ -88,10 +88,8 @@ def upsample_conv2d(x: jax.Array, kernel: jax.Array) -> jax.Array:
         [B, 2 H, 2 W, D].
     """
     batch, height, width, _ = x.shape
-    # An even output sees the taps [0, 1 + 2] of the pixels [before, here], an odd one [0 + 1, 2] of [here, after].
-    phases = np.array([[[1, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]], np.float32)
-    small = jnp.einsum("pai,qbj,ijcd->abcpqd", phases, phases, kernel)
-    y = conv2d(x, small.reshape(3, 3, kernel.shape[2], -1)).reshape(batch, height, width, 2, 2, -1)
+    small = jnp.concatenate([column for row in _phases(kernel, 0) for column in _phases(row, 1)], axis=-1)
+    y = conv2d(x, small).reshape(batch, height, width, 2, 2, -1)
     return y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, -1)
 
 
@@ -129,6 +127,15 @@ def _instance_norm_backward(negative_slope, epsilon, residuals, gradient):
 
 
 instance_norm.defvjp(_instance_norm_forward, _instance_norm_backward)
+
+
+def _phases(kernel: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
+    """Return the kernels with which the even outputs and the odd ones of an upsampled axis see the small input."""
+    first, middle, last = jnp.split(kernel, 3, axis)
+    nothing = jnp.zeros_like(first)
+    even = jnp.concatenate([first, middle + last, nothing], axis)
+    odd = jnp.concatenate([nothing, first + middle, last], axis)
+    return even, odd
 
 
 def _direct(x: jax.Array, kernel: jax.Array, padding: Sequence[int], stride: int = 1) -> jax.Array:
