@@ -112,7 +112,7 @@ class Worker:
         (self.first,) = self._answer()
 
     def step(self) -> tuple[float, float]:
-        """Let it make one update; return the milliseconds that passed for a micro-batch and those of processor time."""
+        """Let it make one update; return the milliseconds of a micro-batch, passed and of processor time."""
         print("step", file=self.process.stdin, flush=True)
         passed, spent = self._answer()
         return passed, spent
