@@ -179,6 +179,7 @@ def run_dir(tmp_path_factory, audio_dir):
         yield path
 
 
+@pytest.mark.slow
 def test_held_out_tracks_are_evaluated_with_every_rival(run_dir, tmp_path):
     report = evaluation.evaluate(run_dir, strengths=(0.5,))
     assert report["split"] == "held out" and set(report["directions"]) == {"harp_to_organ", "organ_to_harp"}
