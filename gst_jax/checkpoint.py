@@ -7,7 +7,6 @@ when its seal is whole.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shutil
@@ -55,7 +54,7 @@ def open_checkpoints(run_dir: str | os.PathLike[str], keep: int) -> ocp.training
 
 def require_space(checkpoints: ocp.training.Checkpointer, state: cyclegan.TrainState) -> None:
     """Raise CheckpointError unless the disk has room for one more checkpoint."""
-    needed = 1.2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    needed = 1.2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     free = shutil.disk_usage(checkpoints.directory).free
     if free < needed:
         raise CheckpointError(
@@ -82,19 +81,18 @@ def save(checkpoints: ocp.training.Checkpointer, state: cyclegan.TrainState) -> 
     temporary.replace(folder / _SEAL)
 
 
-def restore(checkpoints: ocp.training.Checkpointer, like: cyclegan.TrainState) -> cyclegan.TrainState | None:
+def restore(checkpoints: ocp.training.Checkpointer, abstract: cyclegan.TrainState) -> cyclegan.TrainState | None:
     """Load the newest state, or None where there is none.
 
     Args:
         checkpoints: from `open_checkpoints`.
-        like: a state of the same shapes and shardings.
+        abstract: shapes and shardings, from `cyclegan.abstract_state`.
 
     Raises:
         CheckpointError: when the checkpoint is of another model.
     """
     if checkpoints.latest is None:
         return None
-    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
     _refuse_other_model(Path(checkpoints.directory, str(checkpoints.latest.step)), abstract)
     return checkpoints.load(checkpoints.latest, abstract)
 
@@ -128,14 +126,10 @@ def _load(run_dir: str | os.PathLike[str], part: Callable[[cyclegan.TrainState],
     if not steps:
         raise CheckpointError(f"{run_dir} has no whole checkpoint; train it with python -m gst_jax.train")
     newest = folder / str(steps[-1])
-    abstract = jax.eval_shape(functools.partial(cyclegan.init_state, settings))
+    abstract = cyclegan.abstract_state(settings)
     _refuse_other_model(newest, abstract)
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     wanted = {id(leaf) for leaf in jax.tree.leaves(part(abstract))}
-    masked = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device) if id(x) in wanted else ocp.PLACEHOLDER,
-        abstract,
-    )
+    masked = jax.tree.map(lambda leaf: leaf if id(leaf) in wanted else ocp.PLACEHOLDER, abstract)
     return part(ocp.load(newest, masked, checkpointable_name="state"))
 
 

@@ -7,6 +7,7 @@ which leaves checkerboards (Odena et al. 2016, distill.pub/2016/deconv-checkerbo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -18,6 +19,9 @@ from gst_jax.convolution import conv2d, instance_norm, upsample_conv2d
 
 STRIDE = 4  # two halvings: the generator pads the frames to a multiple of this
 RELU, LEAKY = 0.0, 0.2  # slopes of the rectifiers below zero
+_DEVIATION = 0.02  # of an initial kernel
+
+Parameters = dict[str, Any]
 
 
 class Conv(nn.Module):
@@ -28,13 +32,12 @@ class Conv(nn.Module):
     stride: int = 1
     upsample: bool = False  # nearest-neighbour, twice as large in both axes, before the convolution
     bias: bool = False  # off wherever an instance norm follows, which would remove it
-    scale: float = 0.02  # deviation of the initial kernel
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolve `x`."""
         shape = (self.size, self.size, x.shape[-1], self.features)
-        kernel = self.param("kernel", _normal(self.scale), shape)
+        kernel = self.param("kernel", nn.initializers.normal(_DEVIATION), shape)
         if self.upsample:
             x = upsample_conv2d(x, kernel)
         else:
@@ -65,8 +68,7 @@ class Generator(nn.Module):
             x = x + instance_norm(Conv(4 * c, 3)(y))
         x = instance_norm(Conv(2 * c, 3, upsample=True)(x), RELU)
         x = instance_norm(Conv(c, 3, upsample=True)(x), RELU)
-        # A residual generator starts as the identity of standardised mels, that is, as an equaliser.
-        x = Conv(1, 7, bias=True, scale=1e-3 if self.residual else 0.02)(x)
+        x = Conv(1, 7, bias=True)(x)
         y = x[:, :frames, :, 0]
         return log_mel + y if self.residual else y
 
@@ -88,13 +90,25 @@ class Discriminator(nn.Module):
         return Conv(1, 4, bias=True)(x)[..., 0]
 
 
-def _normal(deviation: float) -> nn.initializers.Initializer:
-    """Return an initializer that draws with NumPy: compiling jax.random for every shape takes XLA:CPU ten seconds."""
+def draw_parameters(network: Generator | Discriminator, seed: Sequence[int]) -> Parameters:
+    """Draw a network's first parameters with NumPy; through XLA:CPU, `network.init` would compile for ten seconds.
 
-    def draw(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
-        if isinstance(key, jax.core.Tracer):  # under a transformation, as in flax's own check of shapes
-            return deviation * jax.random.normal(key, shape, dtype)
-        generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        return np.multiply(generator.standard_normal(shape, dtype), deviation, dtype=dtype)
+    Kernels are normal with deviation 0.02, biases zero. A residual generator's last kernel is near zero, so that it
+    starts as the identity of standardised log-mels, that is, as an equaliser.
 
-    return draw
+    Args:
+        network: whose parameters to draw.
+        seed: integers; the same ones give the same parameters.
+    """
+    example = jax.ShapeDtypeStruct((1, 64, 64), jnp.float32)
+    shapes = jax.eval_shape(network.init, jax.random.key(0), example)["params"]
+    generator = np.random.default_rng(seed)
+
+    def draw(path: Sequence[Any], leaf: jax.ShapeDtypeStruct) -> Any:
+        if path[-1].key == "bias":
+            return np.zeros(leaf.shape, np.float32)
+        last = leaf.shape[-1] == 1
+        near_zero = last and isinstance(network, Generator) and network.residual
+        return np.float32(1e-3 if near_zero else _DEVIATION) * generator.standard_normal(leaf.shape, np.float32)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)

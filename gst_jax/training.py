@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gst_jax import checkpoint, config, cyclegan, data, provenance
+from gst_jax import checkpoint, config, cyclegan, data, provenance, startup
 from gst_jax.config import Config, Run
 
 try:
@@ -106,12 +106,20 @@ def train(
         _stop_on_signal() as stop,
         checkpoint.open_checkpoints(run_dir, settings.training.keep_checkpoints) as checkpoints,
     ):
-        fresh = cyclegan.init_state(settings) if initial is None else cyclegan.start_from(initial, settings)
-        fresh = jax.device_put(fresh, NamedSharding(mesh, PartitionSpec()))
-        checkpoint.require_space(checkpoints, fresh)  # now, rather than after the first hundred batches
-        state = checkpoint.restore(checkpoints, fresh) or fresh
+        abstract = cyclegan.abstract_state(settings, NamedSharding(mesh, PartitionSpec()))
+        checkpoint.require_space(checkpoints, abstract)  # now, rather than after the first hundred batches
+        # Compiled before there is a state: that is when the process is largest.
+        start = time.monotonic()
+        train_step = cyclegan.train_step.lower(abstract, _put(batches.batch_at(0), mesh), settings).compile()
+        startup.release_memory()
+        compiled_in = time.monotonic() - start
+        state = checkpoint.restore(checkpoints, abstract)
+        if state is None:
+            fresh = cyclegan.init_state(settings) if initial is None else cyclegan.start_from(initial, settings)
+            state = jax.device_put(fresh, NamedSharding(mesh, PartitionSpec()))
         config.write_run(run, run_dir)
-        summary = _loop(state, batches, settings, mesh, run_dir, checkpoints, stop, minutes * 60, on_step)
+        seen = _loop(train_step, state, batches, settings, mesh, run_dir, checkpoints, stop, minutes * 60, on_step)
+    summary = Summary(**seen, compile_seconds=compiled_in, peak_memory_mb=provenance.peak_memory_mb())
     _replace(run_dir / "summary.json", json.dumps(asdict(summary) | {"provenance": run.provenance}, indent=1))
     return summary
 
@@ -123,6 +131,7 @@ def total_steps(steps_per_epoch: int, settings: Config) -> int:
 
 
 def _loop(
+    train_step: Callable[..., tuple[cyclegan.TrainState, dict[str, jax.Array]]],
     state: cyclegan.TrainState,
     batches: data.Batches,
     settings: Config,
@@ -132,26 +141,25 @@ def _loop(
     stop: threading.Event,
     seconds: float,
     on_step: Callable[[int, int, Metrics], None],
-) -> Summary:
-    """Step until the last epoch, the time limit or a signal; save what was reached."""
+) -> dict[str, Any]:
+    """Step until the last epoch, the time limit or a signal; save what was reached; return parts of the summary."""
     first, total = int(state.step), total_steps(batches.steps_per_epoch, settings)
     training = settings.training
     log = run_dir / "metrics.jsonl"
     metrics = _forget_after(log, first)
     before = metrics.get("seconds", 0.0)
-    compile_start = time.monotonic()
     batch = _put(batches.batch_at(first), mesh)
-    step_function = cyclegan.train_step.lower(state, batch, settings).compile()
+    # A step under way holds its scratch memory. On a CPU wait for each, and lose a hundredth of the time.
+    on_cpu = jax.default_backend() == "cpu"
     start = time.monotonic()
     window: list[dict[str, jax.Array]] = []
     logged_at = start
     step = first
     while step < total and not stop.is_set() and time.monotonic() - start < seconds:
-        state, parts = step_function(state, batch)  # returns at once: XLA works on while Python goes on
+        state, parts = train_step(state, batch)  # returns at once: XLA works on while Python goes on
+        jax.block_until_ready(parts if on_cpu else window[-1:])  # never more than one step ahead
         step += 1
         batch = _put(batches.batch_at(step), mesh)
-        if window:
-            jax.block_until_ready(window[-1])  # never more than one step ahead
         window.append(parts)
         if step % training.log_every == 0 or step == total:
             means = {name: float(np.mean([part[name] for part in window])) for name in window[0]}
@@ -172,16 +180,14 @@ def _loop(
     jax.block_until_ready(state)
     end = time.monotonic()
     checkpoint.save(checkpoints, state)
-    return Summary(
-        steps=step,
-        total=total,
-        updates=int(state.opt_state.gradient_step),
-        skipped=int(state.skipped),
-        seconds=before + end - start,
-        compile_seconds=start - compile_start,
-        interrupted=stop.is_set(),
-        peak_memory_mb=provenance.peak_memory_mb(),
-    )
+    return {
+        "steps": step,
+        "total": total,
+        "updates": int(state.opt_state.gradient_step),
+        "skipped": int(state.skipped),
+        "seconds": before + end - start,
+        "interrupted": stop.is_set(),
+    }
 
 
 def _mesh(settings: Config) -> Mesh:

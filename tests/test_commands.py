@@ -45,7 +45,7 @@ def train_command(run_dir, audio_dir, *more):
 
 def final_state(run_dir):
     with checkpoint.open_checkpoints(run_dir, keep=3) as checkpoints:
-        return checkpoint.restore(checkpoints, cyclegan.init_state(config.read_run(run_dir).config))
+        return checkpoint.restore(checkpoints, cyclegan.abstract_state(config.read_run(run_dir).config))
 
 
 @pytest.mark.parametrize("verb", VERBS)

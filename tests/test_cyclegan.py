@@ -110,7 +110,8 @@ def test_accumulation_equals_big_batch(compiled):
     whole = gradient_of(state.parameters, big)
     for part in micro:
         state, _ = compiled(state, part)
-    accumulated = jax.tree.leaves_with_path(state.opt_state.acc_grads)
+    _, unravel = jax.flatten_util.ravel_pytree(whole)
+    accumulated = jax.tree.leaves_with_path(unravel(state.opt_state.acc_grads))
     for (path, x), y in zip(accumulated, jax.tree.leaves(whole), strict=True):
         np.testing.assert_allclose(x, y, atol=2e-4 * np.abs(y).max(), err_msg=jax.tree_util.keystr(path))
 

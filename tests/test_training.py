@@ -38,7 +38,7 @@ def stop_at(step):
 
 def final_state(run_dir, settings=SETTINGS):
     with checkpoint.open_checkpoints(run_dir, keep=3) as checkpoints:
-        return checkpoint.restore(checkpoints, cyclegan.init_state(settings))
+        return checkpoint.restore(checkpoints, cyclegan.abstract_state(settings))
 
 
 def log_of(run_dir):
