@@ -25,9 +25,9 @@ from gst_jax import config, provenance, startup
 
 RIVALS = ("eager", "eager channels-last", "compiled", "compiled channels-last")
 OURS = "gst_jax"
-# Largest errors over largest values, against PyTorch in float64. Gradients jump where a rectifier or an absolute
-# error sits at zero within rounding, so no float32 comes close there: ours may err by twice what PyTorch's does.
-TOLERANCES = {"outputs": 1e-5, "losses": 1e-5, "gradients": None}
+# Against PyTorch in float64, see `pytorch_step.errors`. A rectifier or an absolute error within rounding of zero
+# turns one element's whole derivative around, in float32 PyTorch as well, so gradients come no closer than this.
+TOLERANCES = {"outputs": 1e-5, "losses": 1e-5, "gradients": 2e-2}
 
 
 def main() -> None:
@@ -68,10 +68,9 @@ def main() -> None:
 
 def show_equality(equality: dict) -> None:
     """Print the errors, and leave with status 1 when one is above its tolerance."""
-    print("largest error / largest value, against PyTorch in float64:")
+    print("relative errors, against PyTorch in float64:")
     for kind, tolerance in TOLERANCES.items():
         ours, theirs = equality["ours"][kind], equality["torch"][kind]
-        tolerance = tolerance or 2 * theirs
         print(f"  {kind:10s} gst_jax {ours:.1e}   PyTorch float32 {theirs:.1e}   tolerance {tolerance:.1e}")
         if not ours < tolerance:
             sys.exit(f"gst_jax and PyTorch compute different {kind}")

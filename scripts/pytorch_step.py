@@ -176,13 +176,13 @@ def as_numpy(tensor: torch.Tensor) -> np.ndarray:
 
 
 def errors(found, truth) -> dict[str, float]:
-    """Return the largest error of outputs, losses and gradients, each over the largest value of its array."""
-    kinds = {"outputs": "output/", "losses": "loss/", "gradients": "gradient/"}
+    """Return the worst array's error: of outputs and losses over the largest value, of gradients in the norm."""
+
+    def largest(prefix, size):
+        return max(float(size(found[k] - truth[k]) / size(truth[k])) for k in truth if k.startswith(prefix))
+
     return {
-        kind: max(
-            float(np.abs(found[name] - truth[name]).max() / np.abs(truth[name]).max())
-            for name in truth
-            if name.startswith(prefix)
-        )
-        for kind, prefix in kinds.items()
+        "outputs": largest("output/", lambda array: np.abs(array).max()),
+        "losses": largest("loss/", np.abs),
+        "gradients": largest("gradient/", np.linalg.norm),
     }
