@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -24,6 +25,7 @@ from gst_jax.convolution import conv2d, upsample_conv2d
 from gst_jax.inference import Translator
 
 Layer = tuple[str, tuple[int, ...], tuple[int, ...], int]  # name, input [H, W, C], kernel, stride (0: upsampled)
+BatchAt = Callable[[int], dict[str, np.ndarray[Any, Any]]]
 _SONG_SECONDS, _SONG_RATE = 180, 44_100
 
 
@@ -114,9 +116,19 @@ def measure_layers(settings: Config, limit: float, repeats: int, progress: Any =
     return rows
 
 
-def measure_step(settings: Config, limit: float, steps: int, progress: Any = None) -> dict[str, Any]:
-    """Measure the train step once compiled: median and spread of the milliseconds of a micro-batch."""
-    run, compile_s = _stepper(settings)
+def measure_step(
+    settings: Config, limit: float, steps: int, progress: Any = None, batch_at: BatchAt | None = None
+) -> dict[str, Any]:
+    """Measure the train step once compiled: median and spread of the milliseconds of a micro-batch.
+
+    Args:
+        settings: of the run.
+        limit: GFLOP/s to hold it against.
+        steps: to measure.
+        progress: called like `tqdm.tqdm` on the steps.
+        batch_at: as `data.Batches.batch_at`; None is noise.
+    """
+    run, compile_s = _stepper(settings, batch_at)
     for _ in range(3):
         run()
     bar = range(steps) if progress is None else progress(range(steps), desc="train step", unit="batch")
@@ -159,7 +171,7 @@ def print_start() -> None:
     import resource
 
     settings, started = config.from_dict(json.loads(sys.argv[1])), float(sys.argv[2])
-    run, compile_s = _stepper(settings)
+    run, compile_s = _stepper(settings, None)
     run()
     first = time.time() - started
     for _ in range(5):
@@ -200,22 +212,24 @@ def measure_conversion(settings: Config, seconds: float = _SONG_SECONDS) -> dict
     }
 
 
-def _stepper(settings: Config) -> tuple[Callable[[], None], float]:
-    """Return a function that trains one micro-batch of noise to its end, and the seconds to compile it."""
+def _stepper(settings: Config, batch_at: BatchAt | None) -> tuple[Callable[[], None], float]:
+    """Return a function that trains one micro-batch to its end, as the training loop does; seconds to compile it."""
     mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
     whole, divided = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
-    state = jax.device_put(cyclegan.init_state(settings), whole)
     shape = (settings.training.batch_size, settings.audio.segment_frames, settings.audio.n_mels)
     rng = np.random.default_rng(0)
-    batch = {genre: jax.device_put(rng.standard_normal(shape, np.float32), divided) for genre in ("a", "b")}
+    batch_at = batch_at or (lambda step: {genre: rng.standard_normal(shape, np.float32) for genre in ("a", "b")})
     start = time.perf_counter()
-    compiled = cyclegan.train_step.lower(state, batch, settings).compile()
+    abstract = cyclegan.abstract_state(settings, whole)
+    compiled = cyclegan.train_step.lower(abstract, jax.device_put(batch_at(0), divided), settings).compile()
     compile_s = time.perf_counter() - start
     startup.release_memory()
+    state = jax.device_put(cyclegan.init_state(settings), whole)
+    steps = itertools.count()
 
     def run() -> None:
         nonlocal state
-        state, metrics = compiled(state, batch)
+        state, metrics = compiled(state, jax.device_put(batch_at(next(steps)), divided))
         jax.block_until_ready((state, metrics))
 
     return run, compile_s

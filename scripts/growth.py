@@ -1,4 +1,4 @@
-"""Measure how the cost of a train step grows with batch, frames, channels, cores and devices.
+"""Measure how the cost of a train step grows with batch, frames, channels, hours of sound, cores and devices.
 
     python scripts/growth.py --out=results/growth.json --plot=results/growth.png
 
@@ -12,14 +12,22 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from gst_jax import config, provenance, startup
+
+if TYPE_CHECKING:
+    from gst_jax import benchmark
 
 SWEEPS = {
     "batch": [("training.batch_size", value) for value in (2, 4, 8, 16, 32)],
     "seconds": [("audio.segment_seconds", value) for value in (1.0, 2.0, 4.0, 8.0)],
     "channels": [("model.channels", value) for value in (16, 32, 64)],
+    "hours": [("hours", value) for value in (1, 10, 100, 1000)],
     "cores": [("cores", value) for value in (1, 2)],
     "devices": [("devices", value) for value in (1, 2)],
 }
@@ -68,10 +76,26 @@ def measure(key: str, value: float, steps: int) -> dict[str, float]:
     from gst_jax import benchmark
 
     settings = config.load(None, [f"{key}={value}"] if "." in key else [])
-    row = benchmark.measure_step(settings, limit=1.0, steps=steps)
+    with tempfile.TemporaryDirectory() as folder:
+        batch_at = corpus_of(int(value), settings, Path(folder)) if key == "hours" else None
+        row = benchmark.measure_step(settings, limit=1.0, steps=steps, batch_at=batch_at)
     names = ("median_ms", "p10_ms", "p90_ms", "segments_per_second", "direct_gflop", "gflops", "compile_s")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     return {name: row[name] for name in names} | {"peak_mb": peak}
+
+
+def corpus_of(hours: int, settings: config.Config, folder: Path) -> benchmark.BatchAt:
+    """Return the batches of two genres of some hours each: a memory-mapped file as `data` keeps, all holes."""
+    from gst_jax.data import Batches, Genre, Track
+
+    frames = hours * 3600 * settings.audio.sample_rate // settings.audio.hop_length
+    mels = settings.audio.n_mels
+    log_mel = np.memmap(folder / "log_mel", np.float32, "w+", shape=(frames, mels))
+    level = config.Statistics(mean=(0.0,) * mels, deviation=(1.0,) * mels)
+    song = 240 * settings.audio.sample_rate // settings.audio.hop_length
+    tracks = tuple(Track(Path("song"), start, song) for start in range(0, frames - song, song))
+    genres = [Genre(name, log_mel, tracks, (), (), 60.0 * hours, level) for name in "ab"]
+    return Batches(*genres, settings).batch_at
 
 
 def plot(rows: list[dict], path: str) -> None:
