@@ -21,10 +21,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from gst_jax import audio, config, conversion, cyclegan, startup
 from gst_jax.config import Config
-from gst_jax.convolution import conv2d, upsample_conv2d
+from gst_jax.convolution import conv1d, conv2d, upsample_conv2d
 from gst_jax.inference import Translator
 
-Layer = tuple[str, tuple[int, ...], tuple[int, ...], int]  # name, input [H, W, C], kernel, stride (0: upsampled)
+Layer = tuple[str, tuple[int, ...], tuple[int, ...], int]  # name, input [..., C], kernel, stride (0: upsampled)
 BatchAt = Callable[[int], dict[str, np.ndarray[Any, Any]]]
 _SONG_SECONDS, _SONG_RATE = 180, 44_100
 
@@ -41,6 +41,18 @@ def layers(settings: Config) -> Iterator[Layer]:
     """Yield every different convolution of the networks, with the size of one segment's input."""
     frames, mels = settings.audio.segment_frames, settings.audio.n_mels
     c, d = settings.model.channels, settings.model.discriminator_channels
+    if settings.model.dimensions == 1:
+        half = (frames + 1) // 2
+        yield "generator input", (2 * half, mels), (5, mels, c), 1
+        yield "generator down", (2 * half, c), (4, c, c), 2
+        yield "generator residual", (half, c), (3, c, c), 1
+        yield "generator up", (half, c), (3, c, 2 * c), 1
+        yield "generator output", (2 * half, c), (5, c, mels), 1
+        yield "discriminator 1", (frames, mels), (5, mels, d), 2
+        yield "discriminator 2", (-(-frames // 2), d), (5, d, 2 * d), 2
+        yield "discriminator 3", (-(-frames // 4), 2 * d), (5, 2 * d, 2 * d), 2
+        yield "discriminator output", (-(-frames // 8), 2 * d), (3, 2 * d, 1), 1
+        return
     t, m = frames + -frames % 4, mels
     yield "generator input 7x7", (t, m, 1), (7, 7, 1, c), 1
     yield "generator down 1", (t, m, c), (3, 3, c, 2 * c), 2
@@ -58,15 +70,16 @@ def layers(settings: Config) -> Iterator[Layer]:
 
 def layer_gflop(layer: Layer) -> float:
     """Count a layer's direct arithmetic for one segment, in units of 1e9 multiplications and additions."""
-    _, (height, width, _), (kernel_height, kernel_width, inputs, outputs), stride = layer
-    if stride == 0:
-        pixels = 4 * height * width
+    _, (*size, _), (*kernel, inputs, outputs), stride = layer
+    if len(size) == 1:
+        pixels = -(-size[0] // stride)
+    elif stride == 0:
+        pixels = 4 * math.prod(size)
     else:
         pixels = math.prod(
-            (length + 2 * ((size - 1) // 2) - size) // stride + 1
-            for length, size in ((height, kernel_height), (width, kernel_width))
+            (length + 2 * ((taps - 1) // 2) - taps) // stride + 1 for length, taps in zip(size, kernel, strict=True)
         )
-    return 2e-9 * pixels * kernel_height * kernel_width * inputs * outputs
+    return 2e-9 * pixels * math.prod(kernel) * inputs * outputs
 
 
 def step_gflop(settings: Config) -> float:
@@ -93,6 +106,8 @@ def measure_layers(settings: Config, limit: float, repeats: int, progress: Any =
         kernel = jnp.asarray(rng.standard_normal(kernel_size, np.float32))
 
         def convolve(x: jax.Array, kernel: jax.Array, stride: int = stride) -> jax.Array:
+            if x.ndim == 3:
+                return conv1d(x, kernel, stride)
             return conv2d(x, kernel, stride) if stride else upsample_conv2d(x, kernel)
 
         def input_gradient(x: jax.Array, kernel: jax.Array, g: jax.Array, convolve: Any = convolve) -> jax.Array:

@@ -50,7 +50,8 @@ class DataConfig:
 class ModelConfig:
     """The architecture of the two generators and the two discriminators."""
 
-    channels: int = 32  # of the generator's first layer; doubled at each of two down-samplings
+    dimensions: int = 2  # of the convolutions: 2 over time and frequency; 1 over time, where mel bins are channels
+    channels: int = 32  # of the generator's first layer; in 2-D doubled at each of two down-samplings
     residual_blocks: int = 4
     discriminator_channels: int = 32
     residual: bool = True  # the generator adds to its input instead of replacing it
@@ -58,7 +59,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """Weights of the generator's losses.
+    """Weights of the losses.
 
     CycleGAN's own 10 and 5 hold a residual generator at its start, the equaliser, for a whole default phase.
     """
@@ -66,6 +67,7 @@ class LossConfig:
     adversarial: float = 1.0
     cycle: float = 2.0
     identity: float = 0.5
+    gradient_penalty: float = 0.0  # R1 of the discriminators
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +139,8 @@ class Config:
             f"audio.n_mels is {audio.n_mels}; the networks "
             "halve it several times, so it must be a multiple of 4 and at least 32",
         )
+        dimensions = self.model.dimensions
+        _require(dimensions in (1, 2), f"model.dimensions is {dimensions}; it must be 1 or 2")
         _require(
             audio.segment_frames >= 32,
             f"audio.segment_seconds {audio.segment_seconds} gives only "

@@ -1,4 +1,4 @@
-"""Compute 2-D convolutions with forward and derivative rules that are fast on XLA:CPU.
+"""Compute convolutions with forward and derivative rules that are fast on XLA:CPU.
 
 Most of the networks' arithmetic is 3x3 convolutions between many channels. Winograd's minimal filtering computes
 4x4 outputs of one with 36 multiplications instead of 144: cut the input into 6x6 tiles that overlap by two, take the
@@ -92,6 +92,23 @@ def upsample_conv2d(x: jax.Array, kernel: jax.Array) -> jax.Array:
     small = jnp.concatenate([column for row in _phases(kernel, 0) for column in _phases(row, 1)], axis=-1)
     y = conv2d(x, small).reshape(batch, height, width, 2, 2, -1)
     return y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, -1)
+
+
+def conv1d(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """Convolve over time with zero padding that keeps the length at stride 1: one matrix product of shifted copies.
+
+    Args:
+        x: [B, T, C].
+        kernel: [k, C, D].
+        stride: of the frames.
+
+    Returns:
+        [B, ceil(T / stride), D].
+    """
+    size, frames = kernel.shape[0], -(-x.shape[1] // stride)
+    x = jnp.pad(x, [(0, 0), ((size - 1) // 2, size // 2), (0, 0)])
+    shifted = [x[:, i : i + (frames - 1) * stride + 1 : stride] for i in range(size)]
+    return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))

@@ -12,7 +12,7 @@ from flax import struct
 
 from gst_jax import losses
 from gst_jax.config import Config, ModelConfig, TrainingConfig
-from gst_jax.models import Discriminator, Generator, Parameters, draw_parameters
+from gst_jax.models import Parameters, draw_parameters, networks
 
 
 @struct.dataclass
@@ -45,7 +45,7 @@ def make_optimizer(training: TrainingConfig) -> optax.GradientTransformation:
 
 def init_state(config: Config) -> TrainState:
     """Return the state before the first step, a pure function of the config with its seed."""
-    generator, discriminator = _networks(config.model)
+    generator, discriminator = networks(config.model)
     seed = config.training.seed
     parameters = {
         "generator": {"ab": draw_parameters(generator, (seed, 0)), "ba": draw_parameters(generator, (seed, 1))},
@@ -78,7 +78,7 @@ def abstract_state(config: Config, sharding: jax.sharding.Sharding | None = None
 
 def translate(generator: Parameters, model: ModelConfig, log_mel: jax.Array) -> jax.Array:
     """Convert standardised log-mels `[B, T, M]` with one generator's parameters, for any T; pure, not yet jitted."""
-    return cast(jax.Array, _networks(model)[0].apply({"params": generator}, log_mel))
+    return cast(jax.Array, networks(model)[0].apply({"params": generator}, log_mel))
 
 
 def generator_loss(
@@ -122,11 +122,16 @@ def discriminator_loss(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return the discriminators' loss on real and fake log-mels `{"a", "b"}`, each `[B, T, M]`, with its metrics."""
     metrics = {}
+    total = jnp.float32(0)
     for genre in ("a", "b"):
+        if config.loss.gradient_penalty > 0:
+            slope = jax.grad(lambda real, genre=genre: _score(config.model, discriminator[genre], real).sum())
+            metrics[f"penalty/{genre}"] = losses.squared_norm(slope(batch[genre]))
+            total = total + 0.5 * config.loss.gradient_penalty * metrics[f"penalty/{genre}"]
         scores = _score(config.model, discriminator[genre], jnp.concatenate([batch[genre], fakes[genre]]))
         real, fake = jnp.split(scores, 2)
         metrics[f"discriminator/{genre}"] = 0.5 * (losses.least_squares(real, 1.0) + losses.least_squares(fake, 0.0))
-    total = metrics["discriminator/a"] + metrics["discriminator/b"]
+        total = total + metrics[f"discriminator/{genre}"]
     return total, metrics
 
 
@@ -175,10 +180,5 @@ def train_step(
     return next_state, generator_metrics | discriminator_metrics
 
 
-def _networks(model: ModelConfig) -> tuple[Generator, Discriminator]:
-    generator = Generator(model.channels, model.residual_blocks, model.residual)
-    return generator, Discriminator(model.discriminator_channels)
-
-
 def _score(model: ModelConfig, discriminator: Parameters, log_mel: jax.Array) -> jax.Array:
-    return cast(jax.Array, _networks(model)[1].apply({"params": discriminator}, log_mel))
+    return cast(jax.Array, networks(model)[1].apply({"params": discriminator}, log_mel))

@@ -14,3 +14,11 @@ def least_squares(scores: jax.Array, target: float) -> jax.Array:
 def absolute_error(x: jax.Array, y: jax.Array) -> jax.Array:
     """Return the mean absolute difference of two arrays of one shape."""
     return jnp.abs(x - y).mean()
+
+
+def squared_norm(gradient: jax.Array) -> jax.Array:
+    """Return the mean over examples of the squared norm of gradients `[B, ...]`: R1 (Mescheder et al. 2018).
+
+    Large where a discriminator could tell real examples apart by next to nothing (arXiv:1801.04406).
+    """
+    return jnp.square(gradient).sum(axis=tuple(range(1, gradient.ndim))).mean()

@@ -100,9 +100,11 @@ class Trainer:
             for name, network in networks.items():
                 layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
                 for number, layer in enumerate(layers):
-                    yield f"{player}/{name}/Conv_{number}/kernel", layer.weight
+                    last = player == "generator" and number == len(layers) - 1
+                    path = f"{player}/{name}/" + ("output" if last else f"Conv_{number}")
+                    yield f"{path}/kernel", layer.weight
                     if layer.bias is not None:
-                        yield f"{player}/{name}/Conv_{number}/bias", layer.bias
+                        yield f"{path}/bias", layer.bias
 
     def backward(self, batch):
         """Add both players' gradients to what is there; return losses and fakes."""

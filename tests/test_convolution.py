@@ -4,7 +4,7 @@ import pytest
 from jax import lax
 from jax import numpy as jnp
 
-from gst_jax.convolution import conv2d, instance_norm, upsample_conv2d
+from gst_jax.convolution import conv1d, conv2d, instance_norm, upsample_conv2d
 
 # Rounding, as the largest error over the largest value. Sums in float32 err by about 1e-6; Winograd's transforms,
 # whose weights reach 8 and 1/24, by about ten times as much.
@@ -135,3 +135,14 @@ def test_instance_norm_equals_hand_arithmetic_with_its_gradient(negative_slope, 
     truth, truth_pullback = jax.vjp(expected, x)
     np.testing.assert_allclose(y, truth, atol=1e-5)
     np.testing.assert_allclose(pullback(gradient)[0], truth_pullback(gradient)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(("frames", "size", "stride"), [(7, 5, 1), (8, 4, 2), (9, 4, 2), (1, 3, 1), (6, 3, 3)])
+def test_convolution_over_time_equals_its_definition(frames, size, stride, normal):
+    x, kernel = normal((2, frames, 3)), normal((size, 3, 4))
+    padded = np.pad(x, [(0, 0), ((size - 1) // 2, size // 2), (0, 0)])
+    expected = np.stack(
+        [np.einsum("bkc,kcd->bd", padded[:, start : start + size], kernel) for start in range(0, frames, stride)],
+        axis=1,
+    )
+    np.testing.assert_allclose(conv1d(x, kernel, stride), expected, atol=1e-5)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from gst_jax import config, cyclegan, losses
+from gst_jax.models import networks
 
 SMOKE = config.load("configs/smoke.toml")
+FRAMES = config.load("configs/frames.toml", ["model.channels=8", "model.discriminator_channels=4"])
 
 
 def batch_of(rng, size=2, frames=126):
@@ -41,22 +43,54 @@ def test_parameter_counts():
     assert count(cpu) == 4_119_748
     full = jax.eval_shape(lambda: cyclegan.init_state(config.load("configs/full.toml"))).parameters
     assert count(full) == 28_244_356
+    frames = jax.eval_shape(lambda: cyclegan.init_state(config.load("configs/frames.toml"))).parameters
+    assert count(frames) == 4_048_706
 
 
+@pytest.mark.parametrize("settings", [SMOKE, FRAMES], ids=["2-D", "1-D"])
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 63, 126, 127, 128, 250])
-def test_any_number_of_frames_comes_back(frames):
-    state = cyclegan.init_state(SMOKE)
+def test_any_number_of_frames_comes_back(frames, settings):
+    state = cyclegan.abstract_state(settings)
     x = jax.ShapeDtypeStruct((3, frames, 64), jnp.float32)
-    y = jax.eval_shape(lambda x: cyclegan.translate(state.parameters["generator"]["ab"], SMOKE.model, x), x)
+    y = jax.eval_shape(lambda g, x: cyclegan.translate(g, settings.model, x), state.parameters["generator"]["ab"], x)
     assert y.shape == (3, frames, 64)
 
 
-def test_untrained_residual_generator_is_nearly_the_identity():
-    state = cyclegan.init_state(SMOKE)
+@pytest.mark.parametrize("settings", [SMOKE, FRAMES], ids=["2-D", "1-D"])
+def test_untrained_residual_generator_is_nearly_the_identity(settings):
+    state = cyclegan.init_state(settings)
     x = np.random.default_rng(0).normal(size=(1, 20, 64)).astype(np.float32)
-    y = jax.jit(cyclegan.translate, static_argnums=1)(state.ema["ab"], SMOKE.model, x)
+    y = jax.jit(cyclegan.translate, static_argnums=1)(state.ema["ab"], settings.model, x)
     difference = np.abs(np.asarray(y) - x).max()
     assert 0 < difference < 0.1
+
+
+def test_frame_generator_hears_half_a_second_around_a_frame():
+    generator = cyclegan.init_state(FRAMES).ema["ab"]
+    translate = jax.jit(cyclegan.translate, static_argnums=1)
+    x = np.random.default_rng(0).normal(size=(1, 200, 64)).astype(np.float32)
+    changed = x.copy()
+    changed[:, :64] = 0
+    changed[:, 136:] = 0
+    before, after = (np.asarray(translate(generator, FRAMES.model, part)) for part in (x, changed))
+    np.testing.assert_array_equal(before[:, 98:102], after[:, 98:102])
+    assert np.abs(before - after)[:, 64:72].max() > 0
+
+
+def test_gradient_penalty_is_the_squared_slope_of_the_scores():
+    batch = batch_of(np.random.default_rng(8))
+    discriminator = cyclegan.init_state(FRAMES).parameters["discriminator"]
+    fakes = batch_of(np.random.default_rng(9))
+    loss = jax.jit(cyclegan.discriminator_loss, static_argnums=3)
+    total, metrics = loss(discriminator, batch, fakes, FRAMES)
+    penalties = float(metrics["penalty/a"] + metrics["penalty/b"])
+    fooled = float(metrics["discriminator/a"] + metrics["discriminator/b"])
+    assert float(total) == pytest.approx(fooled + 0.5 * FRAMES.loss.gradient_penalty * penalties, rel=1e-5)
+    network = networks(FRAMES.model)[1]
+    slope = jax.jit(jax.grad(lambda x: network.apply({"params": discriminator["a"]}, x).sum()))(batch["a"])
+    expected = np.square(np.asarray(slope)).sum() / len(batch["a"])
+    assert float(metrics["penalty/a"]) == pytest.approx(float(expected), rel=1e-4)
+    assert float(expected) > 0
 
 
 def test_initial_state_is_a_function_of_the_seed():
