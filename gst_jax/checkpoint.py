@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+from jax import numpy as jnp
 from orbax.checkpoint import v1 as ocp
 
 from gst_jax import config, cyclegan
 
 _SEAL = "crc32.json"
+_GENERATORS = "generators.npz"
 
 
 class CheckpointError(ValueError):
@@ -108,7 +111,49 @@ def load_generator(run_dir: str | os.PathLike[str], direction: str) -> cyclegan.
         CheckpointError: when there is no checkpoint, none is whole, or it is of another model.
         config.ConfigError: when `run_dir` is no run directory.
     """
+    if (exported := Path(run_dir, _GENERATORS)).exists():
+        return _load_exported(exported, cyclegan.abstract_state(config.read_run(run_dir).config).ema, direction)
     return _load(run_dir, lambda state: state.ema[direction])
+
+
+def export_generators(run_dir: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Write what converting needs of a run to a new run directory of a few MB: both averaged generators, in half.
+
+    Args:
+        run_dir: of the run.
+        target: folder to make; it must not exist.
+    """
+    run = config.read_run(run_dir)
+    arrays: dict[str, Any] = {}
+    for direction in ("ab", "ba"):
+        leaves = jax.tree.leaves_with_path(load_generator(run_dir, direction))
+        arrays |= {_name(path, direction): np.asarray(leaf, np.float16) for path, leaf in leaves}
+    target = Path(target)
+    if target.exists():
+        raise CheckpointError(f"{target} exists; name a new folder, or remove it first")
+    temporary = target.with_name(f"{target.name}.tmp")
+    temporary.mkdir(parents=True)
+    np.savez_compressed(temporary / _GENERATORS, **arrays)
+    config.write_run(run, temporary)
+    temporary.rename(target)
+
+
+def _load_exported(path: Path, abstract: cyclegan.Parameters, direction: str) -> cyclegan.Parameters:
+    """Read one generator of `export_generators` as float32."""
+    with np.load(path) as stored:
+        found = {name: stored[name] for name in stored.files if name.startswith(direction)}
+    expected = {
+        _name(leaf_path, direction): leaf.shape for leaf_path, leaf in jax.tree.leaves_with_path(abstract[direction])
+    }
+    if {name: array.shape for name, array in found.items()} != expected:
+        raise CheckpointError(f"{path} is of another model than config.json beside it describes; put both back")
+    return jax.tree_util.tree_map_with_path(
+        lambda leaf_path, leaf: jnp.asarray(found[_name(leaf_path, direction)], leaf.dtype), abstract[direction]
+    )
+
+
+def _name(path: tuple[Any, ...], direction: str) -> str:
+    return f"{direction}/{jax.tree_util.keystr(path, simple=True, separator='/')}"
 
 
 def load_parameters(run_dir: str | os.PathLike[str]) -> cyclegan.Parameters:

@@ -67,6 +67,7 @@ class LossConfig:
     adversarial: float = 1.0
     cycle: float = 2.0
     identity: float = 0.5
+    logistic: bool = False  # in place of least squares, as adversarial loss
     gradient_penalty: float = 0.0  # R1 of the discriminators
 
 

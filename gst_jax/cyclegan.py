@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import cast
 
 import jax
@@ -96,15 +97,15 @@ def generator_loss(
         The scalar loss, then the metrics `{"generator/...": scalar}` and the fakes `{"a", "b"}`, each `[B, T, M]`.
     """
     a, b = batch["a"], batch["b"]
-    score = functools.partial(_score, config.model)
+    score, adversarial = functools.partial(_score, config.model), _adversarial(config)
     # Conversion and identity share one call per generator: larger matrix products, same arithmetic.
     fake_b, identity_b = jnp.split(translate(generator["ab"], config.model, jnp.concatenate([a, b])), 2)
     fake_a, identity_a = jnp.split(translate(generator["ba"], config.model, jnp.concatenate([b, a])), 2)
     cycle_a = translate(generator["ba"], config.model, fake_b)
     cycle_b = translate(generator["ab"], config.model, fake_a)
     parts = {
-        "generator/adversarial": losses.least_squares(score(discriminator["b"], fake_b), 1.0)
-        + losses.least_squares(score(discriminator["a"], fake_a), 1.0),
+        "generator/adversarial": adversarial(score(discriminator["b"], fake_b), 1.0)
+        + adversarial(score(discriminator["a"], fake_a), 1.0),
         "generator/cycle": losses.absolute_error(cycle_a, a) + losses.absolute_error(cycle_b, b),
         "generator/identity": losses.absolute_error(identity_a, a) + losses.absolute_error(identity_b, b),
     }
@@ -122,7 +123,7 @@ def discriminator_loss(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return the discriminators' loss on real and fake log-mels `{"a", "b"}`, each `[B, T, M]`, with its metrics."""
     metrics = {}
-    total = jnp.float32(0)
+    total, adversarial = jnp.float32(0), _adversarial(config)
     for genre in ("a", "b"):
         if config.loss.gradient_penalty > 0:
             slope = jax.grad(lambda real, genre=genre: _score(config.model, discriminator[genre], real).sum())
@@ -130,7 +131,7 @@ def discriminator_loss(
             total = total + 0.5 * config.loss.gradient_penalty * metrics[f"penalty/{genre}"]
         scores = _score(config.model, discriminator[genre], jnp.concatenate([batch[genre], fakes[genre]]))
         real, fake = jnp.split(scores, 2)
-        metrics[f"discriminator/{genre}"] = 0.5 * (losses.least_squares(real, 1.0) + losses.least_squares(fake, 0.0))
+        metrics[f"discriminator/{genre}"] = 0.5 * (adversarial(real, 1.0) + adversarial(fake, 0.0))
         total = total + metrics[f"discriminator/{genre}"]
     return total, metrics
 
@@ -178,6 +179,10 @@ def train_step(
         opt_state=opt_state,
     )
     return next_state, generator_metrics | discriminator_metrics
+
+
+def _adversarial(config: Config) -> Callable[[jax.Array, float], jax.Array]:
+    return losses.logistic if config.loss.logistic else losses.least_squares
 
 
 def _score(model: ModelConfig, discriminator: Parameters, log_mel: jax.Array) -> jax.Array:

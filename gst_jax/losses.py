@@ -11,6 +11,14 @@ def least_squares(scores: jax.Array, target: float) -> jax.Array:
     return jnp.square(scores - target).mean()
 
 
+def logistic(scores: jax.Array, target: float) -> jax.Array:
+    """Return the mean cross-entropy of patch scores `[...]`, as log odds, with `target` 0 or 1.
+
+    As a generator's loss with target 1 this is the non-saturating one (Goodfellow et al. 2014, arXiv:1406.2661).
+    """
+    return (jnp.logaddexp(0.0, scores) - target * scores).mean()
+
+
 def absolute_error(x: jax.Array, y: jax.Array) -> jax.Array:
     """Return the mean absolute difference of two arrays of one shape."""
     return jnp.abs(x - y).mean()

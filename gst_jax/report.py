@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gst_jax import audio, config, corpus, data
-from gst_jax.config import Run
+from gst_jax.config import Config, Run
 from gst_jax.inference import Translator
 
 _SECONDS = 10.0  # of each sample
@@ -48,7 +49,7 @@ def write(run_dir: str | os.PathLike[str], progress: Any = None) -> Path:
             run_dir / "audio_samples" / f"{sample.name}.wav", sample.sound.samples, sample.sound.sample_rate, "PCM_16"
         )
     entries = _entries(run_dir)
-    curves = _save(draw_curves(entries), run_dir / "visualizations" / "training_curves.png")
+    curves = _save(draw_curves(entries, run.config), run_dir / "visualizations" / "training_curves.png")
     spectrograms = _save(draw_spectrograms(run, samples), run_dir / "visualizations" / "spectrograms.png")
     page = run_dir / "report.html"
     temporary = page.with_suffix(".tmp")
@@ -57,16 +58,18 @@ def write(run_dir: str | os.PathLike[str], progress: Any = None) -> Path:
     return page
 
 
-def draw_curves(entries: list[dict[str, float]]) -> Any:
+def draw_curves(entries: list[dict[str, float]], settings: Config) -> Any:
     """Draw the losses of the entries of `metrics.jsonl` over micro-batches, as a matplotlib Figure."""
     from matplotlib.figure import Figure
+
+    chance = math.log(2) if settings.loss.logistic else 0.25  # the loss of a discriminator that cannot tell
 
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     panels = figure.subplots(1, 3)
     for panel, title, names in (
         (panels[0], "Adversarial (generators, both directions)", ["generator/adversarial"]),
         (panels[1], "Cycle, identity (mean absolute error)", ["generator/cycle", "generator/identity"]),
-        (panels[2], "Discriminators (0.25: cannot tell)", ["discriminator/a", "discriminator/b"]),
+        (panels[2], "Discriminators (dotted: cannot tell)", ["discriminator/a", "discriminator/b"]),
     ):
         for name in names:
             steps = [entry["step"] for entry in entries]
@@ -75,7 +78,7 @@ def draw_curves(entries: list[dict[str, float]]) -> Any:
         panel.title.set_fontsize(10)
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8)
-    panels[2].axhline(0.25, linestyle=":", color="gray")
+    panels[2].axhline(chance, linestyle=":", color="gray")
     return figure
 
 
@@ -185,7 +188,7 @@ figure {{ margin: 0 }} audio {{ width: 100% }} pre {{ background: #f6f6f6; paddi
 <h2>Spectrograms</h2><p>Source, conversion, and a real piece of the target genre.</p>
 <img alt="spectrograms" src="{_data_url(spectrograms, "image/png")}">
 <h2>Training curves</h2>
-<p>Two players compete, so neither loss falls to zero. A discriminator near 0.25 cannot tell converted from real;
+<p>Two players compete, so neither loss falls to zero. A discriminator near the dotted line cannot tell converted from real;
 near 0 it has won, and the generators learn little more. Cycle: how far a piece comes back from itself after there
 and back. Identity: how much a generator changes what is of its target genre already. Quality is not in these
 curves: <code>python -m gst_jax.evaluate</code> measures it.</p>

@@ -139,3 +139,16 @@ def test_a_full_disk_is_noticed_before_anything_is_written(run_dir, monkeypatch)
         with pytest.raises(CheckpointError, match="has 0.0 MB free"):
             checkpoint.save(checkpoints, state_of(40, 40))
     assert sorted(run_dir.rglob("*")) == before
+
+
+def test_exported_generators_convert_as_the_run_does_to_half_precision(run_dir, tmp_path):
+    checkpoint.export_generators(run_dir, tmp_path / "small")
+    for direction in ("ab", "ba"):
+        whole, small = (checkpoint.load_generator(folder, direction) for folder in (run_dir, tmp_path / "small"))
+        for (path, x), y in zip(jax.tree.leaves_with_path(whole), jax.tree.leaves(small), strict=True):
+            assert y.dtype == np.float32
+            np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-6, err_msg=jax.tree_util.keystr(path))
+    size = sum(path.stat().st_size for path in (tmp_path / "small").rglob("*"))
+    assert size < sum(path.stat().st_size for path in run_dir.rglob("*") if path.is_file()) / 5
+    with pytest.raises(checkpoint.CheckpointError, match="exists"):
+        checkpoint.export_generators(run_dir, tmp_path / "small")

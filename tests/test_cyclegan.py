@@ -106,6 +106,8 @@ def test_initial_state_is_a_function_of_the_seed():
 
 def test_losses_by_hand():
     assert losses.least_squares(jnp.array([[0.0, 3.0]]), 1.0) == pytest.approx((1 + 4) / 2)
+    assert losses.logistic(jnp.array([0.0, 2.0]), 1.0) == pytest.approx((np.log(2) + np.log1p(np.exp(-2))) / 2)
+    assert losses.logistic(jnp.array([2.0]), 0.0) == pytest.approx(np.log1p(np.exp(2)))
     assert losses.absolute_error(jnp.array([1.0, -2.0]), jnp.array([0.0, 2.0])) == pytest.approx(2.5)
 
 
