@@ -19,7 +19,7 @@ import numpy as np
 from jax import numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
-from gst_jax import audio, config, conversion, cyclegan, startup
+from gst_jax import audio, config, conversion, cyclegan, provenance, startup
 from gst_jax.config import Config
 from gst_jax.convolution import conv1d, conv2d, upsample_conv2d
 from gst_jax.inference import Translator
@@ -183,16 +183,13 @@ def measure_start(settings: Config) -> dict[str, dict[str, float]]:
 
 def print_start() -> None:
     """Be the process that `measure_start` starts."""
-    import resource
-
     settings, started = config.from_dict(json.loads(sys.argv[1])), float(sys.argv[2])
     run, compile_s = _stepper(settings, None)
     run()
     first = time.time() - started
     for _ in range(5):
         run()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    print(json.dumps({"first_step_s": first, "compile_s": compile_s, "peak_mb": peak}))
+    print(json.dumps({"first_step_s": first, "compile_s": compile_s, "peak_mb": provenance.peak_memory_mb()}))
 
 
 def measure_conversion(settings: Config, seconds: float = _SONG_SECONDS) -> dict[str, float]:

@@ -188,10 +188,10 @@ figure {{ margin: 0 }} audio {{ width: 100% }} pre {{ background: #f6f6f6; paddi
 <h2>Spectrograms</h2><p>Source, conversion, and a real piece of the target genre.</p>
 <img alt="spectrograms" src="{_data_url(spectrograms, "image/png")}">
 <h2>Training curves</h2>
-<p>Two players compete, so neither loss falls to zero. A discriminator near the dotted line cannot tell converted from real;
-near 0 it has won, and the generators learn little more. Cycle: how far a piece comes back from itself after there
-and back. Identity: how much a generator changes what is of its target genre already. Quality is not in these
-curves: <code>python -m gst_jax.evaluate</code> measures it.</p>
+<p>Two players compete, so neither loss falls to zero. A discriminator near the dotted line cannot tell converted
+from real; near 0 it has won, and the generators learn little more. Cycle: how far a piece comes back from itself
+after there and back. Identity: how much a generator changes what is of its target genre already. Quality is not in
+these curves: <code>python -m gst_jax.evaluate</code> measures it.</p>
 <img alt="training curves" src="{_data_url(curves, "image/png")}">
 <h2>Settings</h2><details><summary>every setting</summary><pre>{settings}</pre></details>
 </html>

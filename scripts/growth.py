@@ -71,8 +71,6 @@ def measure(key: str, value: float, steps: int) -> dict[str, float]:
     if key == "devices":
         os.environ["JAX_NUM_CPU_DEVICES"] = str(value)
     startup.prepare(int(value) if key == "cores" else None)
-    import resource
-
     from gst_jax import benchmark
 
     settings = config.load(None, [f"{key}={value}"] if "." in key else [])
@@ -80,8 +78,7 @@ def measure(key: str, value: float, steps: int) -> dict[str, float]:
         batch_at = corpus_of(int(value), settings, Path(folder)) if key == "hours" else None
         row = benchmark.measure_step(settings, limit=1.0, steps=steps, batch_at=batch_at)
     names = ("median_ms", "p10_ms", "p90_ms", "segments_per_second", "direct_gflop", "gflops", "compile_s")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return {name: row[name] for name in names} | {"peak_mb": peak}
+    return {name: row[name] for name in names} | {"peak_mb": provenance.peak_memory_mb()}
 
 
 def corpus_of(hours: int, settings: config.Config, folder: Path) -> benchmark.BatchAt:
