@@ -113,6 +113,7 @@ def plot(rows: list[dict], path: str) -> None:
             axis.set(xscale="log", yscale="log")
         else:
             axis.set_ylim(bottom=0)
+            axis.set_xscale("log")
         axis.set(xlabel=sweep, xticks=values, xticklabels=[f"{value:g}" for value in values])
         axis.minorticks_off()
     axes[0].set_ylabel("ms a micro-batch")
