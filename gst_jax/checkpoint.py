@@ -217,5 +217,5 @@ def _refuse_other_model(folder: Path, abstract: cyclegan.TrainState) -> None:
         raise CheckpointError(
             f"the checkpoint {folder} is of another model than config.json describes: {name} has the shape "
             f"{stored.get(name)} instead of {expected.get(name)} ({len(different)} such differences); "
-            "put back the config.json that it was trained with"
+            "put back the config.json, or the version of gst_jax, that it was trained with"
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import math
 import os
 import platform
 import shlex
@@ -37,14 +39,14 @@ def collect(command: str | None = None) -> dict[str, Any]:
 
 def peak_memory_mb() -> float:
     """Return the most memory that this process has held, in MB (10^6 bytes); NaN where the system does not tell."""
-    status = Path("/proc/self/status")
-    if status.exists():  # of this program alone: what `getrusage` says includes the process that started it
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024 / 1e6
+    with contextlib.suppress(OSError):  # of this program alone: `getrusage` includes the process that started it
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
     try:
         import resource
     except ImportError:  # not a Unix
-        return float("nan")
+        return math.nan
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 

@@ -108,12 +108,12 @@ def train(
     ):
         abstract = cyclegan.abstract_state(settings, NamedSharding(mesh, PartitionSpec()))
         checkpoint.require_space(checkpoints, abstract)  # now, rather than after the first hundred batches
-        # Compiled before there is a state: that is when the process is largest.
+        state = checkpoint.restore(checkpoints, abstract)
+        # A fresh state is made after the compilation, which takes the most memory.
         start = time.monotonic()
         train_step = cyclegan.train_step.lower(abstract, _put(batches.batch_at(0), mesh), settings).compile()
         startup.release_memory()
         compiled_in = time.monotonic() - start
-        state = checkpoint.restore(checkpoints, abstract)
         if state is None:
             fresh = cyclegan.init_state(settings) if initial is None else cyclegan.start_from(initial, settings)
             state = jax.device_put(fresh, NamedSharding(mesh, PartitionSpec()))

@@ -35,8 +35,6 @@ RECIPES: dict[str, tuple[str, list[str]]] = {
     "frames.toml, not residual": (FRAMES, ["model.residual=false"]),
     "frames.toml, seed 1": (FRAMES, ["training.seed=1"]),
     "frames.toml, seed 2": (FRAMES, ["training.seed=2"]),
-    "frames.toml, no cycle": (FRAMES, ["loss.cycle=0"]),
-    "frames.toml, segments of 4 s": (FRAMES, ["audio.segment_seconds=4"]),
 }
 MEASURES = ("rearranged", "reorchestrated", "style", "called")
 NOTHING_TRAINED = ("untouched input", "equaliser")

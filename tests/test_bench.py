@@ -22,11 +22,13 @@ def test_arithmetic_of_one_layer_is_counted_by_hand():
     assert benchmark.layer_gflop(("halved", (10, 6, 5), (4, 4, 5, 7), 2)) == pytest.approx(2e-9 * 15 * 16 * 35)
     assert benchmark.layer_gflop(("one less", (10, 6, 5), (4, 4, 5, 7), 1)) == pytest.approx(2e-9 * 45 * 16 * 35)
     assert benchmark.layer_gflop(("doubled", (10, 6, 5), (3, 3, 5, 7), 0)) == pytest.approx(2e-9 * 240 * 9 * 35)
+    assert benchmark.layer_gflop(("frames", (11, 5), (4, 5, 7), 2)) == pytest.approx(2e-9 * 6 * 4 * 35)
 
 
-def test_layers_are_those_of_the_networks():
+@pytest.mark.parametrize("name", ["cpu", "frames"])
+def test_layers_are_those_of_the_networks(name):
     """Every kernel of the parameters is measured, and none that is not there."""
-    settings = config.Config()
+    settings = config.load(f"configs/{name}.toml")
     state = jax.eval_shape(lambda: cyclegan.init_state(settings))
     kernels = {leaf.shape for leaf in jax.tree.leaves(state.parameters) if leaf.shape[0] > 1}
     assert {layer[2] for layer in benchmark.layers(settings)} == kernels

@@ -152,3 +152,6 @@ def test_exported_generators_convert_as_the_run_does_to_half_precision(run_dir, 
     assert size < sum(path.stat().st_size for path in run_dir.rglob("*") if path.is_file()) / 5
     with pytest.raises(checkpoint.CheckpointError, match="exists"):
         checkpoint.export_generators(run_dir, tmp_path / "small")
+    write_run(tmp_path / "small", config.load("configs/smoke.toml", ["model.channels=8"]))
+    with pytest.raises(checkpoint.CheckpointError, match="another model"):
+        checkpoint.load_generator(tmp_path / "small", "ab")

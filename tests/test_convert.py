@@ -216,3 +216,13 @@ def test_a_mistake_is_one_line_and_status_1(tmp_path, run_dir):
         assert done.stderr.startswith("gst_jax: ") and done.stderr.count("\n") == 1, done.stderr
         assert message in done.stderr
     assert not Path(tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("pair", "genre"), [("folk_rock", "rock"), ("folk_rock", "folk"), ("folk_jazz", "jazz")])
+def test_the_generators_in_the_repository_convert_at_once(tmp_path, pair, genre):
+    source = write(tmp_path / "song.wav", seconds=2.01, rate=22_050, channels=2)
+    done = command(f"--run=pretrained/{pair}", f"--to={genre}", source, f"--out={tmp_path / 'out'}")
+    assert done.returncode == 0, done.stderr
+    before, after = (sound.read_wave(path).samples for path in (source, tmp_path / "out" / "song.wav"))
+    assert after.shape == before.shape
+    assert np.abs(after - before).max() > 0.01 and 0.05 < after.std() < 0.2
