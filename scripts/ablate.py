@@ -118,17 +118,17 @@ def measure(run_dir: Path, first: bool) -> dict:
     from gst_jax.metrics import bootstrap, closeness
 
     run = read_run(run_dir)
-    audio = run.config.audio
+    rate = run.config.audio.sample_rate
     material = gather(run, "validation")
-    ear = hearing.train_ear(material.training, audio)
+    ear = hearing.train_ear(material.training, rate)
     steps = json.loads((run_dir / "metrics.jsonl").read_text().splitlines()[-1])["step"]
 
     def distance(one, other):
-        mels = (log_mel(hearing.leveled(waveform), audio) for waveform in (one, other))
+        mels = (log_mel(hearing.common(waveform, rate), hearing.ANALYSIS) for waveform in (one, other))
         return closeness.log_mel_distance(*mels)
 
     reference = {
-        genre: [hearing.hear_style(track, audio, ear) for track in tracks]
+        genre: [hearing.hear_style(track, rate, ear) for track in tracks]
         for genre, tracks in material.reference.items()
     }
     found: dict = {}
@@ -141,7 +141,7 @@ def measure(run_dir: Path, first: bool) -> dict:
                 name: bootstrap.mean([distance(y, song.truths[name]) for y, song in zip(made, songs, strict=True)])
                 for name in PAIRED
             }
-            style = judge.measure([hearing.hear_style(waveform, audio, ear) for waveform in made])
+            style = judge.measure([hearing.hear_style(waveform, rate, ear) for waveform in made])
             figures |= {"style": style["kernel distance to target"], "called": style["windows called target"]}
             found.setdefault(row, {})[f"{source} to {target}"] = figures
             found[row]["batches"] = 0 if row in NOTHING_TRAINED else steps

@@ -74,9 +74,10 @@ def compare(run: Run, run_dir: str, split: str, count: int) -> tuple[Rows, list[
         The rows, next to log-mels [T, M] of one song for the picture: source, truth, each route of the model.
     """
     material, audio = gather(run, split, tqdm), run.config.audio
-    ear = hearing.train_ear(material.training, audio, progress=tqdm)
+    rate = audio.sample_rate
+    ear = hearing.train_ear(material.training, rate, progress=tqdm)
     reference = {
-        genre: [hearing.hear_style(track, audio, ear) for track in tracks]
+        genre: [hearing.hear_style(track, rate, ear) for track in tracks]
         for genre, tracks in material.reference.items()
     }
     collected: dict[tuple[str, str], list[dict[str, float]]] = {}
@@ -87,8 +88,8 @@ def compare(run: Run, run_dir: str, split: str, count: int) -> tuple[Rows, list[
         heard: dict[tuple[str, str], list[tuple[hearing.Heard, hearing.Heard, Song]]] = {}
         for song in tqdm(songs[:count], desc=f"{source} to {target}", unit="song"):
             log_mel = frames_of(song.source, audio)
-            before = hearing.hear(song.source, audio, ear)
-            truths = {name: hearing.hear(truth, audio, ear) for name, truth in song.truths.items()}
+            before = hearing.hear(song.source, rate, ear)
+            truths = {name: hearing.hear(truth, rate, ear) for name, truth in song.truths.items()}
             heard.setdefault(("no conversion", "the source itself"), []).append((before, before, song))
             for name, truth in truths.items():
                 heard.setdefault(("the truth itself", name), []).append((before, truth, song))
@@ -96,12 +97,12 @@ def compare(run: Run, run_dir: str, split: str, count: int) -> tuple[Rows, list[
             for condition, wanted in conditions(song, log_mel, translator, audio):
                 for route in ROUTES:
                     out = render(route, song.source, log_mel, wanted, audio)
-                    heard.setdefault((condition, route), []).append((before, hearing.hear(out, audio, ear), song))
+                    heard.setdefault((condition, route), []).append((before, hearing.hear(out, rate, ear), song))
                     if condition == "trained model":
-                        shown.append(frames_of(hearing.leveled(out), audio))
+                        shown.append(frames_of(out, audio))
             picture.append(shown)
         truth_heard = {
-            name: [hearing.hear(song.truths[name], audio, ear) for song in songs[:count]] for name in songs[0].truths
+            name: [hearing.hear(song.truths[name], rate, ear) for song in songs[:count]] for name in songs[0].truths
         }
         for key, parts in heard.items():
             figures = _figures(key, parts, truth_heard, judge)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gst_jax import checkpoint, config, corpus, cyclegan, data, evaluation
-from gst_jax.audio import log_mel
+from gst_jax.audio import log_mel, resample
 from gst_jax.config import AudioConfig, ConfigError, Statistics
 from gst_jax.evaluation import bars, hearing, rivals, scores, songs
 from gst_jax.metrics import style, texture
@@ -69,10 +69,25 @@ def test_a_mosaic_is_made_of_the_palette_alone():
 
 def test_everything_is_measured_at_one_level():
     ear = ear_of_noise()
-    quiet, loud = (hearing.hear(gain * noise(5), AUDIO, ear) for gain in (0.01, 2.0))
+    quiet, loud = (hearing.hear(gain * noise(5), RATE, ear) for gain in (0.01, 2.0))
     np.testing.assert_allclose(quiet.log_mel, loud.log_mel, atol=1e-3)
     np.testing.assert_allclose(quiet.windows, loud.windows, atol=1e-2)
-    assert not hearing.leveled(np.zeros(9, np.float32)).any()
+    assert not hearing.common(np.zeros(9, np.float32), RATE).any()
+
+
+def test_everything_is_measured_at_one_rate():
+    """What a run at another sample rate gives sounds the same, up to the resampling."""
+    ear, wave = ear_of_noise(), lowpassed(noise(5))
+    same, other = hearing.hear(wave, RATE, ear), hearing.hear(resample(wave, RATE, 44_100), 44_100, ear)
+    np.testing.assert_allclose(other.log_mel[2:-2], same.log_mel[2:-2], atol=0.5)
+    np.testing.assert_allclose(other.windows, same.windows, rtol=0.02)
+
+
+def lowpassed(wave):
+    """Remove what resampling may change, next to half the sample rate."""
+    spectrum = np.fft.rfft(wave)
+    spectrum[int(0.8 * len(spectrum)) :] = 0
+    return np.fft.irfft(spectrum, len(wave)).astype(np.float32)
 
 
 def ear_of_noise():
@@ -80,9 +95,8 @@ def ear_of_noise():
         time = np.arange(5 * RATE) / RATE
         return (noise(5, seed) * (1 + 0.9 * np.sin(2 * np.pi * rate * time))).astype(np.float32)
 
-    return hearing.train_ear(
-        {"slow": [tremolo(2, 1), tremolo(2.2, 2)], "fast": [tremolo(10, 3), tremolo(11, 4)]}, AUDIO
-    )
+    tracks = {"slow": [tremolo(2, 1), tremolo(2.2, 2)], "fast": [tremolo(10, 3), tremolo(11, 4)]}
+    return hearing.train_ear(tracks, RATE)
 
 
 def gaussian_tracks(shift, seed, count=6):
@@ -262,9 +276,9 @@ def test_the_built_in_corpus_is_told_apart_and_an_equaliser_does_not_pass(tmp_pa
     )
     material = songs.gather(run, "validation")
     assert corpus.default_directory().is_dir()
-    ear = hearing.train_ear(material.training, AUDIO)
+    ear = hearing.train_ear(material.training, RATE)
     reference = {
-        genre: [hearing.hear_style(track, AUDIO, ear) for track in tracks]
+        genre: [hearing.hear_style(track, RATE, ear) for track in tracks]
         for genre, tracks in material.reference.items()
     }
     for genre, tracks in reference.items():
@@ -273,15 +287,15 @@ def test_the_built_in_corpus_is_told_apart_and_an_equaliser_does_not_pass(tmp_pa
         judged = scores.StyleJudge(ear, source, target, reference)
         random = np.random.default_rng(0)
         recoloured = [
-            ear.embed(texture.describe(texture.recolour(hearing.power_of(tune.source, AUDIO), random), AUDIO))
+            ear.embed(texture.describe(texture.recolour(hearing.power_of(tune.source, RATE), random), AUDIO))
             for tune in tunes
         ]
         distance = {
             name: judged.measure(tracks)["kernel distance to target"].value
             for name, tracks in {
-                "source": [hearing.hear_style(tune.source, AUDIO, ear) for tune in tunes],
+                "source": [hearing.hear_style(tune.source, RATE, ear) for tune in tunes],
                 "recoloured": recoloured,
-                "truth": [hearing.hear_style(tune.truths["rearranged"], AUDIO, ear) for tune in tunes],
+                "truth": [hearing.hear_style(tune.truths["rearranged"], RATE, ear) for tune in tunes],
             }.items()
         }
         assert distance["truth"] < 0.2 * distance["source"]

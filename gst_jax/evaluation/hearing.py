@@ -16,13 +16,15 @@ from gst_jax.metrics.transcription import Transcription, transcribe
 
 Array = NDArray[np.float32]
 
+# What every waveform is measured by, whatever a run's own analysis: or figures of two runs could not be compared.
+ANALYSIS = AudioConfig(sample_rate=16_000, n_fft=1024, hop_length=252, n_mels=64, f_min=0.0, f_max=8_000.0)
 _LEVEL = 0.1  # RMS of everything that is measured: loudness is no style
 _RECOLOURED = 4  # versions of each training track
 
 
 @dataclass(frozen=True)
 class Heard:
-    """One sound at the common level."""
+    """One sound at the common level and rate."""
 
     log_mel: Array  # [T, M] dB
     spectrum: NDArray[np.complex64]  # [T, F]
@@ -30,25 +32,25 @@ class Heard:
     transcription: Transcription
 
 
-def hear(waveform: Array, audio: AudioConfig, ear: style.Ear) -> Heard:
+def hear(waveform: Array, sample_rate: int, ear: style.Ear) -> Heard:
     """Analyse a waveform [N]."""
-    waveform = leveled(waveform)
+    waveform = common(waveform, sample_rate)
     return Heard(
-        log_mel=sound.log_mel(waveform, audio),
-        spectrum=sound.stft(waveform, audio),
-        windows=hear_style(waveform, audio, ear),
-        transcription=transcribe(waveform, audio.sample_rate),
+        log_mel=sound.log_mel(waveform, ANALYSIS),
+        spectrum=sound.stft(waveform, ANALYSIS),
+        windows=hear_style(waveform, ANALYSIS.sample_rate, ear),
+        transcription=transcribe(waveform, ANALYSIS.sample_rate),
     )
 
 
-def hear_style(waveform: Array, audio: AudioConfig, ear: style.Ear) -> Array:
+def hear_style(waveform: Array, sample_rate: int, ear: style.Ear) -> Array:
     """Place the windows of a waveform [N] in the embedding of the ear, [W, K]."""
-    return ear.embed(texture.describe(power_of(waveform, audio), audio))
+    return ear.embed(texture.describe(power_of(waveform, sample_rate), ANALYSIS))
 
 
 def train_ear(
     training: dict[str, list[Array]],
-    audio: AudioConfig,
+    sample_rate: int,
     seed: int = 0,
     progress: Callable[..., Any] | None = None,
 ) -> style.Ear:
@@ -57,18 +59,19 @@ def train_ear(
     flat = [(genre, track) for genre, tracks in training.items() for track in tracks]
     described: dict[str, list[list[Array]]] = {genre: [] for genre in training}
     for genre, track in progress(flat, desc="learning to tell genres apart", unit="track") if progress else flat:
-        power = power_of(track, audio)
+        power = power_of(track, sample_rate)
         versions = [power, *(texture.recolour(power, random) for _ in range(_RECOLOURED))]
-        described[genre].append([texture.describe(version, audio) for version in versions])
+        described[genre].append([texture.describe(version, ANALYSIS) for version in versions])
     return style.train_ear(described)
 
 
-def power_of(waveform: Array, audio: AudioConfig) -> Array:
-    """Return the power spectrum of a waveform [N] at the common level, [T, F]."""
-    return np.square(np.abs(sound.stft(leveled(waveform), audio)))
+def power_of(waveform: Array, sample_rate: int) -> Array:
+    """Return the power spectrum of a waveform [N] at the common level and rate, [T, F]."""
+    return np.square(np.abs(sound.stft(common(waveform, sample_rate), ANALYSIS)))
 
 
-def leveled(waveform: Array) -> Array:
-    """Give a waveform [N] the common level; silence stays silent."""
+def common(waveform: Array, sample_rate: int) -> Array:
+    """Give a waveform [N] the common level and rate; silence stays silent."""
+    waveform = sound.resample(waveform, sample_rate, ANALYSIS.sample_rate)
     level = float(np.sqrt(np.mean(np.square(waveform))))
     return waveform * np.float32(_LEVEL / level) if level > 1e-6 else waveform

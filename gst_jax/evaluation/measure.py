@@ -31,7 +31,7 @@ def evaluate(
     """Measure both directions of a run.
 
     A run on the built-in corpus is measured on its paired tunes, one on the user's audio on the tracks held out of
-    training. All is measured on waveforms of the default synthesis route at one loudness.
+    training. All is measured on waveforms of the default synthesis route, at one loudness and by one analysis.
 
     Args:
         run_dir: of `train`.
@@ -46,10 +46,10 @@ def evaluate(
     """
     run = read_run(run_dir)
     material = gather(run, split, progress)
-    audio = run.config.audio
-    ear = train_ear(material.training, audio, progress=progress)
+    rate = run.config.audio.sample_rate
+    ear = train_ear(material.training, rate, progress=progress)
     reference = {
-        genre: [hear_style(track, audio, ear) for track in tracks] for genre, tracks in material.reference.items()
+        genre: [hear_style(track, rate, ear) for track in tracks] for genre, tracks in material.reference.items()
     }
     report: Report = {
         "run": os.fspath(run_dir),
@@ -78,16 +78,16 @@ def _direction(
     strengths: tuple[float, ...],
     progress: Progress | None,
 ) -> Report:
-    audio = run.config.audio
+    rate = run.config.audio.sample_rate
     songs = material.songs[source, target]
     converters = make_rows(run_dir, run, source, target, material.training, strengths)
     jobs = [(row, song) for row in converters for song in songs]
     shown = progress(jobs, desc=f"{source} to {target}", unit="song") if progress else jobs
     heard: dict[str, list[Heard]] = {row: [] for row in converters}
     for row, song in shown:
-        heard[row].append(hear(converters[row](song.source), audio, ear))
+        heard[row].append(hear(converters[row](song.source), rate, ear))
     truths = {
-        name: [hear(song.truths[name], audio, ear) for song in songs]
+        name: [hear(song.truths[name], rate, ear) for song in songs]
         for name in PAIRED
         if all(name in song.truths for song in songs)
     }
@@ -97,7 +97,7 @@ def _direction(
         for row, conversions in (heard | {f"true target, {name}": part for name, part in truths.items()}).items()
     }
     if not truths:
-        training = [hear_style(track, audio, ear) for track in material.training[target]]
+        training = [hear_style(track, rate, ear) for track in material.training[target]]
         rows["true target, training tracks"] = {"style": judge.measure(training)}
     return {
         "songs": [song.name for song in songs],
