@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-_CONFIG = flags.DEFINE_string("config", None, "TOML file of settings (default: those of configs/cpu.toml)")
+_CONFIG = flags.DEFINE_string("config", None, "TOML file of settings (default: those of configs/frames.toml)")
 _SET = flags.DEFINE_multi_string("set", [], "one setting, as model.channels=64; may be repeated")
 _THREADS = flags.DEFINE_integer("threads", None, "cores to use (default: all)", lower_bound=1)
 _QUICK = flags.DEFINE_bool("quick", False, "fewer repeats, a shorter song: under a minute after compiling")

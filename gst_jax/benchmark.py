@@ -43,6 +43,8 @@ def layers(settings: Config) -> Iterator[Layer]:
     c, d = settings.model.channels, settings.model.discriminator_channels
     if settings.model.dimensions == 1:
         half = (frames + 1) // 2
+        if taps := settings.model.transport:
+            yield "transport", (frames, mels), (taps, mels, mels), 1
         yield "generator input", (2 * half, mels), (5, mels, c), 1
         yield "generator down", (2 * half, c), (4, c, c), 2
         yield "generator residual", (half, c), (3, c, c), 1
@@ -89,9 +91,12 @@ def step_gflop(settings: Config) -> float:
     counts["generator residual"] *= 2 * settings.model.residual_blocks
     generator = sum(count for name, count in counts.items() if name.startswith("generator"))
     discriminator = sum(count for name, count in counts.items() if name.startswith("discriminator"))
-    # Each generator makes fakes, identities, cycles: forward with two gradients. Each discriminator scores fakes with
-    # the gradient of its input, then reals with fakes with the gradient of its kernels too.
-    return 2 * batch * (3 * 3 * generator + (2 + 2 * 3) * discriminator)
+    calls = 3 if settings.loss.identity > 0 else 2
+    # The transport is not trained, and only the cycle needs the gradient of its input. Each generator makes fakes,
+    # cycles, perhaps identities: forward with two gradients. Each discriminator scores fakes with the gradient of its
+    # input, then reals with fakes with the gradient of its kernels too.
+    fixed = counts.get("transport", 0.0)
+    return 2 * batch * ((calls + 1) * fixed + 3 * calls * generator + (2 + 2 * 3) * discriminator)
 
 
 def measure_layers(settings: Config, limit: float, repeats: int, progress: Any = None) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ class AudioConfig:
     sample_rate: int = 16_000  # Hz
     n_fft: int = 1024  # samples
     hop_length: int = 252  # samples between frames
-    n_mels: int = 64
+    n_mels: int = 128
     f_min: float = 0.0  # Hz
     f_max: float = 8_000.0  # Hz
     segment_seconds: float = 2.0
@@ -50,25 +50,27 @@ class DataConfig:
 class ModelConfig:
     """The architecture of the two generators and the two discriminators."""
 
-    dimensions: int = 2  # of the convolutions: 2 over time and frequency; 1 over time, where mel bins are channels
-    channels: int = 32  # of the generator's first layer; in 2-D doubled at each of two down-samplings
+    dimensions: int = 1  # of the convolutions: 1 over time, where mel bins are channels; 2 over time and frequency
+    channels: int = 150  # of the generator's first layer; in 2-D doubled at each of two down-samplings
     residual_blocks: int = 4
-    discriminator_channels: int = 32
+    discriminator_channels: int = 128
     residual: bool = True  # the generator adds to its input instead of replacing it
+    transport: int = 31  # taps of the linear map, computed from the data, that a 1-D generator begins with; 0: none
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
     """Weights of the losses.
 
-    CycleGAN's own 10 and 5 hold a residual generator at its start, the equaliser, for a whole default phase.
+    CycleGAN's own 10 and 5 hold a residual generator at its start. A transport moves what is of the target already,
+    so that it has no use for an identity loss.
     """
 
     adversarial: float = 1.0
-    cycle: float = 2.0
-    identity: float = 0.5
-    logistic: bool = False  # in place of least squares, as adversarial loss
-    gradient_penalty: float = 0.0  # R1 of the discriminators
+    cycle: float = 1.0
+    identity: float = 0.0
+    logistic: bool = True  # in place of least squares, as adversarial loss
+    gradient_penalty: float = 0.02  # R1 of the discriminators
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +78,9 @@ class TrainingConfig:
     """The optimisation, its length, and what it writes."""
 
     batch_size: int = 2  # segments of each genre in a micro-batch
-    accumulation_steps: int = 4  # micro-batches in one optimizer update
-    epochs: int = 10
-    learning_rate: float = 1e-4
+    accumulation_steps: int = 1  # micro-batches in one optimizer update
+    epochs: int = 60
+    learning_rate: float = 4e-4
     beta1: float = 0.5
     beta2: float = 0.999
     ema_decay: float = 0.99  # per update, of the generators that convert
@@ -146,6 +148,12 @@ class Config:
             audio.segment_frames >= 32,
             f"audio.segment_seconds {audio.segment_seconds} gives only "
             f"{audio.segment_frames} frames; the discriminator needs 32",
+        )
+        transport = self.model.transport
+        _require(
+            transport == 0 or (dimensions == 1 and transport % 2 == 1 and 0 < transport < audio.segment_frames),
+            f"model.transport is {transport}; it must be 0, or with model.dimensions = 1 an odd number below the "
+            f"{audio.segment_frames} frames of a segment",
         )
         _require(
             0 <= self.data.held_out_fraction <= 0.9,

@@ -46,16 +46,23 @@ def make_optimizer(training: TrainingConfig) -> optax.GradientTransformation:
 
 def init_state(config: Config) -> TrainState:
     """Return the state before the first step, a pure function of the config with its seed."""
+    return start_from(init_parameters(config), config)
+
+
+def init_parameters(config: Config) -> Parameters:
+    """Draw all parameters, a pure function of the config with its seed."""
     generator, discriminator = networks(config.model)
-    seed = config.training.seed
-    parameters = {
-        "generator": {"ab": draw_parameters(generator, (seed, 0)), "ba": draw_parameters(generator, (seed, 1))},
+    seed, mels = config.training.seed, config.audio.n_mels
+    return {
+        "generator": {
+            "ab": draw_parameters(generator, mels, (seed, 0)),
+            "ba": draw_parameters(generator, mels, (seed, 1)),
+        },
         "discriminator": {
-            "a": draw_parameters(discriminator, (seed, 2)),
-            "b": draw_parameters(discriminator, (seed, 3)),
+            "a": draw_parameters(discriminator, mels, (seed, 2)),
+            "b": draw_parameters(discriminator, mels, (seed, 3)),
         },
     }
-    return start_from(parameters, config)
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -94,27 +101,29 @@ def generator_loss(
         config: of the run.
 
     Returns:
-        The scalar loss, then the metrics `{"generator/...": scalar}` and the fakes `{"a", "b"}`, each `[B, T, M]`.
+        The scalar loss, then the metrics `{"generator/...": scalar}`, identity only where it has a weight, and the
+        fakes `{"a", "b"}`, each `[B, T, M]`.
     """
     a, b = batch["a"], batch["b"]
     score, adversarial = functools.partial(_score, config.model), _adversarial(config)
-    # Conversion and identity share one call per generator: larger matrix products, same arithmetic.
-    fake_b, identity_b = jnp.split(translate(generator["ab"], config.model, jnp.concatenate([a, b])), 2)
-    fake_a, identity_a = jnp.split(translate(generator["ba"], config.model, jnp.concatenate([b, a])), 2)
+    weights = config.loss
+    if weights.identity > 0:
+        # Conversion and identity share one call per generator: larger matrix products, same arithmetic.
+        fake_b, identity_b = jnp.split(translate(generator["ab"], config.model, jnp.concatenate([a, b])), 2)
+        fake_a, identity_a = jnp.split(translate(generator["ba"], config.model, jnp.concatenate([b, a])), 2)
+    else:
+        fake_b, fake_a = translate(generator["ab"], config.model, a), translate(generator["ba"], config.model, b)
     cycle_a = translate(generator["ba"], config.model, fake_b)
     cycle_b = translate(generator["ab"], config.model, fake_a)
     parts = {
         "generator/adversarial": adversarial(score(discriminator["b"], fake_b), 1.0)
         + adversarial(score(discriminator["a"], fake_a), 1.0),
         "generator/cycle": losses.absolute_error(cycle_a, a) + losses.absolute_error(cycle_b, b),
-        "generator/identity": losses.absolute_error(identity_a, a) + losses.absolute_error(identity_b, b),
     }
-    weights = config.loss
-    total = (
-        weights.adversarial * parts["generator/adversarial"]
-        + weights.cycle * parts["generator/cycle"]
-        + weights.identity * parts["generator/identity"]
-    )
+    total = weights.adversarial * parts["generator/adversarial"] + weights.cycle * parts["generator/cycle"]
+    if weights.identity > 0:
+        parts["generator/identity"] = losses.absolute_error(identity_a, a) + losses.absolute_error(identity_b, b)
+        total = total + weights.identity * parts["generator/identity"]
     return total, ({"generator/total": total, **parts}, {"a": fake_a, "b": fake_b})
 
 

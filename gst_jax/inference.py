@@ -19,7 +19,7 @@ from gst_jax.config import AudioConfig, ConfigError, Run, read_run
 Array = np.ndarray[Any, np.dtype[Any]]
 
 WINDOW = 504  # log-mel frames converted at a time: one shape, so one compilation
-CONTEXT = 32  # frames of its surroundings that the generator sees at each end, and that are not used
+CONTEXT = 40  # frames of its surroundings that the generator sees at each end, and that are not used
 FADE = 32  # frames over which neighbouring windows are mixed
 _MEL_BLOCK = 32  # frames measured at a time
 _CHUNK = 256  # hops of sound synthesised at a time

@@ -18,6 +18,7 @@ import numpy as np
 from gst_jax.config import ModelConfig
 from gst_jax.convolution import conv1d, conv2d, instance_norm, upsample_conv2d
 
+TRANSPORT = "transport"  # name of the layer whose kernel `transport.gaussian_transport` computes
 STRIDE = 4  # two halvings: the generator pads the frames to a multiple of this
 RELU, LEAKY = 0.0, 0.2  # slopes of the rectifiers below zero
 _DEVIATION = 0.02  # of an initial kernel
@@ -105,22 +106,38 @@ class FrameConv(nn.Module):
         return conv1d(x, kernel, self.stride) + self.param("bias", nn.initializers.zeros, (1, 1, self.features))
 
 
+class Transport(nn.Module):
+    """A linear map of log-mels that training leaves as it was computed, `[B, T, M]` -> `[B, T, M]`."""
+
+    taps: int
+
+    @nn.compact
+    def __call__(self, log_mel: jax.Array) -> jax.Array:
+        """Filter `log_mel`."""
+        mels = log_mel.shape[-1]
+        kernel = self.param("kernel", nn.initializers.zeros, (self.taps, mels, mels))
+        return conv1d(log_mel, jax.lax.stop_gradient(kernel))
+
+
 class FrameGenerator(nn.Module):
     """Do what `Generator` does with mel bins for channels: a tenth of the arithmetic for as many parameters.
 
     Every bin sees every other, so it learns where each note's partials lie instead of a pattern for all pitches.
-    Without any norm it hears how loud and how steady its input is, and no more than half a second around a frame.
+    Without any norm it hears how loud and how steady its input is, and no more than a second around a frame.
     """
 
     channels: int
     residual_blocks: int
     residual: bool
+    transport: int  # taps of the map that comes first; 0: none
 
     @nn.compact
     def __call__(self, log_mel: jax.Array) -> jax.Array:
         """Convert `log_mel`, `[B, T, M]` -> `[B, T, M]` for any T."""
         frames, mels = log_mel.shape[1:]
         c = self.channels
+        if self.transport:
+            log_mel = Transport(self.transport, name=TRANSPORT)(log_mel)
         x = jnp.pad(log_mel, ((0, 0), (0, -frames % 2), (0, 0)))
         x = nn.relu(FrameConv(c, 5)(x))
         x = nn.relu(FrameConv(c, 4, stride=2)(x))
@@ -152,25 +169,26 @@ def networks(model: ModelConfig) -> tuple[nn.Module, nn.Module]:
     """Return the generator with the discriminator that a config describes."""
     if model.dimensions == 1:
         return (
-            FrameGenerator(model.channels, model.residual_blocks, model.residual),
+            FrameGenerator(model.channels, model.residual_blocks, model.residual, model.transport),
             FrameDiscriminator(model.discriminator_channels),
         )
     generator = Generator(model.channels, model.residual_blocks, model.residual)
     return generator, Discriminator(model.discriminator_channels)
 
 
-def draw_parameters(network: nn.Module, seed: Sequence[int]) -> Parameters:
+def draw_parameters(network: nn.Module, mels: int, seed: Sequence[int]) -> Parameters:
     """Draw a network's first parameters with NumPy; through XLA:CPU, `network.init` would compile for ten seconds.
 
     Kernels are normal, with deviation 0.02 in two dimensions, as CycleGAN's, and 1 / sqrt(inputs) in one; biases are
-    zero. A residual generator's last kernel is near zero, so that it starts as the identity of standardised log-mels,
-    that is, as an equaliser.
+    zero. A residual generator's last kernel is near zero, and a transport begins as the identity, so that it starts
+    as the identity of standardised log-mels, that is, as an equaliser.
 
     Args:
         network: whose parameters to draw.
+        mels: bins of the log-mels that it is for.
         seed: integers; the same ones give the same parameters.
     """
-    example = jax.ShapeDtypeStruct((1, 64, 64), jnp.float32)
+    example = jax.ShapeDtypeStruct((1, 64, mels), jnp.float32)
     shapes = jax.eval_shape(network.init, jax.random.key(0), example)["params"]
     generator = np.random.default_rng(seed)
 
@@ -178,6 +196,9 @@ def draw_parameters(network: nn.Module, seed: Sequence[int]) -> Parameters:
         layer, name = path[-2].key, path[-1].key
         if name == "bias":
             return np.zeros(leaf.shape, np.float32)
+        if layer == TRANSPORT:
+            centre = np.arange(leaf.shape[0]) == leaf.shape[0] // 2
+            return (centre[:, None, None] * np.eye(leaf.shape[1])).astype(np.float32)
         deviation = _DEVIATION if leaf.ndim == 4 else 1 / np.sqrt(np.prod(leaf.shape[:-1]))
         if layer == "output" and getattr(network, "residual", False):
             deviation = 1e-3

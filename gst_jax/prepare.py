@@ -16,7 +16,7 @@ _PAIR = flags.DEFINE_string("pair", "all", "two genres, as in folk_jazz; all: fo
 _AUDIO_DIR = flags.DEFINE_string(
     "audio_dir", None, "folder that holds one folder per genre (default: built-in corpus)"
 )
-_CONFIG = flags.DEFINE_string("config", None, "TOML file of settings (default: what configs/cpu.toml holds)")
+_CONFIG = flags.DEFINE_string("config", None, "TOML file of settings (default: those of configs/frames.toml)")
 _SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; may be repeated")
 
 

@@ -72,8 +72,9 @@ def draw_curves(entries: list[dict[str, float]], settings: Config) -> Any:
         (panels[2], "Discriminators (dotted: cannot tell)", ["discriminator/a", "discriminator/b"]),
     ):
         for name in names:
-            steps = [entry["step"] for entry in entries]
-            panel.plot(steps, [entry[name] for entry in entries], label=name, linewidth=1.2)
+            if not entries or name in entries[-1]:  # no identity where it has no weight
+                steps = [entry["step"] for entry in entries]
+                panel.plot(steps, [entry[name] for entry in entries], label=name, linewidth=1.2)
         panel.set(title=title, xlabel="micro-batches")
         panel.title.set_fontsize(10)
         panel.grid(alpha=0.3)

@@ -19,7 +19,7 @@ _RUN_DIR = flags.DEFINE_string("run_dir", None, "where the run is kept (default:
 _MINUTES = flags.DEFINE_float("minutes", math.inf, "stop after this many minutes of stepping", lower_bound=0)
 _INIT_FROM = flags.DEFINE_string("init_from", None, "run directory to take the first parameters from")
 _CONFIG = flags.DEFINE_string(
-    "config", None, "TOML file of settings, as configs/full.toml (default: configs/cpu.toml)"
+    "config", None, "TOML file of settings, as configs/cpu.toml (default: those of configs/frames.toml)"
 )
 _SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; may be repeated")
 
@@ -87,12 +87,10 @@ def _losses(metrics: dict[str, float]) -> str:
     """Put the metrics last logged on the progress line."""
     if not metrics:
         return ""
-    discriminator = (metrics["discriminator/a"] + metrics["discriminator/b"]) / 2
-    return (
-        f"adversarial {metrics['generator/adversarial']:.2f}, cycle {metrics['generator/cycle']:.2f}, "
-        f"identity {metrics['generator/identity']:.2f}, discriminator {discriminator:.2f}, "
-        f"{metrics['segments_per_second']:.1f} segments/s"
-    )
+    shown = {name: metrics.get(f"generator/{name}") for name in ("adversarial", "cycle", "identity")}
+    shown["discriminator"] = (metrics["discriminator/a"] + metrics["discriminator/b"]) / 2
+    values = [f"{name} {value:.2f}" for name, value in shown.items() if value is not None]
+    return ", ".join([*values, f"{metrics['segments_per_second']:.1f} segments/s"])
 
 
 if __name__ == "__main__":

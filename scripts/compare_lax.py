@@ -22,7 +22,7 @@ def main() -> None:
     startup.prepare()
     from gst_jax import benchmark
 
-    settings = config.load()
+    settings = config.load("configs/cpu.toml")
     limit = benchmark.sgemm_gflops(30)
     print(f"sgemm {limit:.0f} GFLOP/s")
     print(f"{'ms: lax -> ours':24s}{'forward':>20s}{'input gradient':>20s}{'kernel gradient':>20s}")

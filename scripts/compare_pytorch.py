@@ -32,7 +32,7 @@ TOLERANCES = {"outputs": 1e-5, "losses": 1e-5, "gradients": 2e-2}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", help="TOML file of settings")
+    parser.add_argument("--config", default="configs/cpu.toml", help="TOML file of settings of 2-D networks")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=15, help="updates of each contestant")
     parser.add_argument("--no_compile", action="store_true", help="leave out torch.compile, which takes minutes")

@@ -73,7 +73,7 @@ def measure(key: str, value: float, steps: int) -> dict[str, float]:
     startup.prepare(int(value) if key == "cores" else None)
     from gst_jax import benchmark
 
-    settings = config.load(None, [f"{key}={value}"] if "." in key else [])
+    settings = config.load("configs/cpu.toml", [f"{key}={value}"] if "." in key else [])
     with tempfile.TemporaryDirectory() as folder:
         batch_at = corpus_of(int(value), settings, Path(folder)) if key == "hours" else None
         row = benchmark.measure_step(settings, limit=1.0, steps=steps, batch_at=batch_at)

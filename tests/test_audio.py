@@ -9,7 +9,7 @@ from gst_jax import audio
 from gst_jax.audio import AudioError
 from gst_jax.config import AudioConfig
 
-AUDIO = AudioConfig()
+AUDIO = AudioConfig(n_mels=64)
 OTHER = AudioConfig(sample_rate=22_050, n_fft=512, hop_length=128, n_mels=80, f_min=50.0, f_max=10_000.0)
 LENGTHS = [1_024, 31_752, 31_999, 32_000, 32_001, 112_013]
 

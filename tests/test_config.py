@@ -11,11 +11,11 @@ def test_two_seconds_are_126_frames():
     assert Config().audio.segment_frames == 126
 
 
-def test_cpu_toml_is_the_default():
-    assert config.load("configs/cpu.toml") == Config()
+def test_frames_toml_is_the_default():
+    assert config.load("configs/frames.toml") == Config()
 
 
-@pytest.mark.parametrize("name", ["cpu", "full", "smoke"])
+@pytest.mark.parametrize("name", ["cpu", "frames", "full", "smoke"])
 def test_every_shipped_config_loads(name):
     config.load(f"configs/{name}.toml")
 
@@ -70,7 +70,7 @@ def test_a_pair_is_two_names(pair):
 def test_dictionary_round_trip_and_differences():
     settings = config.load(None, ["training.epochs=3"])
     assert config.from_dict(config.to_dict(settings)) == settings
-    assert config.differences(Config(), settings) == ["training.epochs: 10 -> 3"]
+    assert config.differences(Config(), settings) == ["training.epochs: 60 -> 3"]
 
 
 def test_run_directory_describes_itself(tmp_path):

@@ -9,8 +9,10 @@ from gst_jax import audio as sound
 from gst_jax import config, conversion
 from gst_jax.inference import Translator
 
-IDENTITY = Translator(config.AudioConfig(), lambda log_mel: log_mel)
-QUIETER_TREBLE = Translator(config.AudioConfig(), lambda log_mel: log_mel - np.linspace(0, 20, 64, dtype=np.float32))
+IDENTITY = Translator(config.AudioConfig(n_mels=64), lambda log_mel: log_mel)
+QUIETER_TREBLE = Translator(
+    config.AudioConfig(n_mels=64), lambda log_mel: log_mel - np.linspace(0, 20, 64, dtype=np.float32)
+)
 
 
 def write(path, seconds=0.5, rate=16_000, channels=1, subtype=None):
@@ -29,7 +31,7 @@ def run_dir(tmp_path):
     config.write_run(
         config.Run(
             pair=("folk", "jazz"),
-            config=config.Config(),
+            config=config.load("configs/cpu.toml"),
             statistics={"folk": flat, "jazz": flat},
             audio_dir=None,
             provenance={},
@@ -147,7 +149,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
         "from gst_jax import conversion, config; from gst_jax.inference import Translator;"
         f"out = {str(tmp_path / 'out')!r}; jobs = conversion.plan([{str(source)!r}], out);"
-        "conversion.convert(jobs, Translator(config.AudioConfig(), lambda log_mel: log_mel), out)"
+        "conversion.convert(jobs, Translator(config.AudioConfig(n_mels=64), lambda log_mel: log_mel), out)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode != 0 and "OSError" in done.stderr

@@ -10,7 +10,7 @@ from gst_jax import audio, data
 from gst_jax.audio import AudioError
 from gst_jax.config import AudioConfig, Config, DataConfig, Statistics, TrainingConfig
 
-CONFIG = Config()
+CONFIG = Config(audio=AudioConfig(n_mels=64))
 AUDIO, ALL = CONFIG.audio, DataConfig(held_out_fraction=0.0)
 T = AUDIO.segment_frames
 
@@ -362,7 +362,7 @@ def test_standardised_frames_have_mean_zero_and_deviation_one(rng, tmp_path):
     shape = np.linspace(1, 0.05, 16_000 * 8) * (1 + np.sin(np.arange(16_000 * 8) / 3_000))
     audio.write_wave(folder / "x.wav", shape * noise(rng, 8), 16_000, "FLOAT")
     genre = load(folder, tmp_path / "cache")
-    whole = replace(CONFIG, audio=AudioConfig(segment_seconds=8.0), training=TrainingConfig(batch_size=1))
+    whole = replace(CONFIG, audio=AudioConfig(n_mels=64, segment_seconds=8.0), training=TrainingConfig(batch_size=1))
     segment = data.Batches(genre, genre, whole).batch_at(0)["a"][0]
     assert len(segment) == len(genre.log_mel)  # one segment that is all there is
     np.testing.assert_allclose(segment.mean(axis=0), 0, atol=1e-4)

@@ -12,7 +12,7 @@ from gst_jax.config import AudioConfig, ConfigError, Statistics
 from gst_jax.evaluation import bars, hearing, rivals, scores, songs
 from gst_jax.metrics import style, texture
 
-AUDIO = AudioConfig()
+AUDIO = AudioConfig(n_mels=64)
 RATE = AUDIO.sample_rate
 
 

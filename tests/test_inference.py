@@ -7,7 +7,7 @@ from gst_jax import audio as sound
 from gst_jax import checkpoint, config, cyclegan, inference, streams
 from gst_jax.inference import WINDOW, Translator
 
-AUDIO = config.AudioConfig()
+AUDIO = config.AudioConfig(n_mels=64)
 IDENTITY = Translator(AUDIO, lambda log_mel: log_mel)
 
 
@@ -24,7 +24,9 @@ def tilt(log_mel):
 def run_dir(tmp_path_factory):
     """Return an untrained run of a tiny model."""
     path = tmp_path_factory.mktemp("run")
-    small = config.load(overrides=["model.channels=4", "model.residual_blocks=1", "model.discriminator_channels=4"])
+    small = config.load(
+        overrides=["audio.n_mels=64", "model.channels=4", "model.residual_blocks=1", "model.discriminator_channels=4"]
+    )
     level = {
         genre: config.Statistics(mean=(mean,) * 64, deviation=(10.0,) * 64)
         for genre, mean in (("folk", 0.0), ("jazz", -6.0))

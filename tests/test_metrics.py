@@ -157,7 +157,7 @@ def test_the_ear_tells_apart_what_differs_between_tracks_not_within():
     assert lengths[0] > 2 * lengths[1]
 
 
-AUDIO = AudioConfig()
+AUDIO = AudioConfig(n_mels=64)
 
 
 def music(seconds=8, seed=0, rate=2.0):

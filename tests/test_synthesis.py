@@ -5,7 +5,7 @@ from gst_jax import audio as sound
 from gst_jax import synthesis
 from gst_jax.config import AudioConfig
 
-AUDIO = AudioConfig()
+AUDIO = AudioConfig(n_mels=64)
 
 
 def noise(count, channels=1, level=0.1):

@@ -63,7 +63,7 @@ def test_every_batch_of_every_epoch_trains(uninterrupted):
 
 
 def test_the_last_batches_count_because_epochs_are_rounded_up_to_whole_updates():
-    assert training.total_steps(75, config.Config()) == 752
+    assert training.total_steps(75, config.load("configs/cpu.toml")) == 752
     assert training.total_steps(4, SETTINGS) == 24
 
 

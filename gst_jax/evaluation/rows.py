@@ -62,9 +62,11 @@ def _untrained(run: Run, source: str, target: str) -> Callable[[Array], Array]:
     """Return what the run's generator did before its first step: log-mels in dB [T, M] -> [T, M]."""
     import jax
 
-    from gst_jax import cyclegan
+    from gst_jax import cyclegan, data, transport
 
-    parameters = cyclegan.init_state(run.config).ema["ab" if (source, target) == run.pair else "ba"]
+    generators = cyclegan.init_parameters(run.config)["generator"]
+    generators = transport.begin(generators, *data.load_pair(run.pair, run.audio_dir, run.config))
+    parameters = generators["ab" if (source, target) == run.pair else "ba"]
     translate = jax.jit(lambda standard: cyclegan.translate(parameters, run.config.model, standard[None])[0])
     mean, deviation, new_mean, new_deviation = (
         np.asarray(values, np.float32)
