@@ -1,9 +1,9 @@
 """Compare recipes at equal time: each trains on one core for the same minutes, then converts the validation tunes.
 
-    python scripts/ablate.py --pair=folk_jazz --minutes=3 --out=results/ablations.json --table=results/ablations.md
+    python scripts/ablate.py --minutes=3 --out=results/ablations.json --table=results/ablations.md
 
-Two recipes run at once, on a core each. Rows already in --out are kept, so that an interrupted comparison goes on;
---minutes=10,30 measures only the recipes named by --rows at those times.
+One recipe runs on each core. Rows already in --out are kept, so that an interrupted comparison goes on;
+--minutes=10,30 --rows="default;default, seed 1" measures only some recipes at those times.
 """
 
 from __future__ import annotations
@@ -14,35 +14,36 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gst_jax import provenance
 from gst_jax.config import read_run
 
-FRAMES = "configs/frames.toml"
 RECIPES: dict[str, tuple[str, list[str]]] = {
-    "cpu.toml": ("configs/cpu.toml", []),
-    "cpu.toml, an update each batch at 3e-4": (
-        "configs/cpu.toml",
-        ["training.accumulation_steps=1", "training.learning_rate=3e-4"],
-    ),
-    "frames.toml": (FRAMES, []),
-    "frames.toml, no gradient penalty": (FRAMES, ["loss.gradient_penalty=0", "training.learning_rate=2e-4"]),
-    "frames.toml, least squares": (FRAMES, ["loss.logistic=false"]),
-    "frames.toml, cycle 10, identity 5": (FRAMES, ["loss.cycle=10", "loss.identity=5"]),
-    "frames.toml, batch of 8": (FRAMES, ["training.batch_size=8"]),
-    "frames.toml, not residual": (FRAMES, ["model.residual=false"]),
-    "frames.toml, seed 1": (FRAMES, ["training.seed=1"]),
-    "frames.toml, seed 2": (FRAMES, ["training.seed=2"]),
+    "default": ("frames", []),
+    "default, seed 1": ("frames", ["training.seed=1"]),
+    "default, seed 2": ("frames", ["training.seed=2"]),
+    "cpu.toml": ("cpu", []),
+    "no transport": ("frames", ["model.transport=0"]),
+    "no transport, 64 mel bins": ("frames", ["model.transport=0", "audio.n_mels=64"]),
+    "64 mel bins": ("frames", ["audio.n_mels=64"]),
+    "cycle 10": ("frames", ["loss.cycle=10"]),
+    "identity 0.5": ("frames", ["loss.identity=0.5"]),
+    "no gradient penalty": ("frames", ["loss.gradient_penalty=0"]),
+    "least squares": ("frames", ["loss.logistic=false"]),
+    "batch of 8": ("frames", ["training.batch_size=8"]),
+    "learning rate 1e-4": ("frames", ["training.learning_rate=1e-4"]),
+    "not residual": ("frames", ["model.residual=false"]),
 }
 MEASURES = ("rearranged", "reorchestrated", "style", "called")
-NOTHING_TRAINED = ("untouched input", "equaliser")
+NOTHING_TRAINED = ("untouched input", "equaliser", "untrained generator")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pair", default="folk_jazz")
+    parser.add_argument("--pairs", default="folk_rock,folk_jazz")
     parser.add_argument("--minutes", default="3", help="of training, separated by commas")
     parser.add_argument("--rows", help="recipes, separated by semicolons (default: all)")
     parser.add_argument("--out", required=True, help="JSON file of the figures")
@@ -50,34 +51,41 @@ def main() -> None:
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        print(json.dumps(measure(Path(arguments.measure), first=arguments.rows == "first")))
+        print(json.dumps(measure(Path(arguments.measure), NOTHING_TRAINED if arguments.rows == "default" else ())))
         return
     out = Path(arguments.out)
-    result = json.loads(out.read_text()) if out.exists() else {"pair": arguments.pair, "rows": {}}
-    if result["pair"] != arguments.pair:
-        sys.exit(f"{out} is of {result['pair']}; name another --out for {arguments.pair}")
+    result = json.loads(out.read_text()) if out.exists() else {"pairs": {}, "commands": []}
     names = arguments.rows.split(";") if arguments.rows else list(RECIPES)
-    jobs = [(name, float(minutes)) for minutes in arguments.minutes.split(",") for name in names]
-    jobs = [job for job in jobs if key(*job) not in result["rows"]]
-    cores = sorted(os.sched_getaffinity(0))
-    free = list(cores)
-    with ThreadPoolExecutor(len(cores)) as pool:
+    jobs = [
+        (pair, name, float(minutes))
+        for minutes in arguments.minutes.split(",")
+        for name in names
+        for pair in arguments.pairs.split(",")
+    ]
+    jobs = [job for job in jobs if key(*job[1:]) not in result["pairs"].get(job[0], {})]
+    free = sorted(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(len(free)) as pool:
 
-        def work(job: tuple[str, float]) -> tuple[tuple[str, float], dict]:
+        def work(job: tuple[str, str, float]) -> tuple[tuple[str, str, float], dict]:
             core = free.pop()
             try:
-                return job, train_and_measure(*job, arguments.pair, core, first=not result["rows"])
+                return job, train_and_measure(*job, core)
             finally:
                 free.append(core)
 
-        for (name, minutes), rows in pool.map(work, jobs):
+        for (pair, name, minutes), rows in pool.map(work, jobs):
+            of_pair = result["pairs"].setdefault(pair, {})
             for row, figures in rows.items():
-                result["rows"][row if row in NOTHING_TRAINED else key(name, minutes)] = figures
+                if row == "conversion":
+                    of_pair[key(name, minutes)] = figures
+                else:
+                    of_pair[row] = figures
             result["provenance"] = provenance.collect()
+            result["commands"] = sorted({*result["commands"], result["provenance"]["command"]})
             temporary = out.with_name(out.name + ".tmp")
             temporary.write_text(json.dumps(result, indent=1) + "\n")
             temporary.replace(out)
-            print(table({key(name, minutes): result["rows"][key(name, minutes)]}).splitlines()[-1], flush=True)
+            print(pair, table({key(name, minutes): of_pair[key(name, minutes)]}).splitlines()[-1], flush=True)
     if arguments.table:
         Path(arguments.table).write_text(document(result))
 
@@ -87,15 +95,22 @@ def key(name: str, minutes: float) -> str:
     return f"{name} ({minutes:g} min)"
 
 
-def train_and_measure(name: str, minutes: float, pair: str, core: int, first: bool) -> dict:
+def train_and_measure(pair: str, name: str, minutes: float, core: int) -> dict:
     """Train one recipe on one core, then measure it there."""
     path, changes = RECIPES[name]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
-        train = [sys.executable, "-m", "gst_jax.train", f"--pair={pair}", f"--config={path}", f"--minutes={minutes}"]
+        train = [
+            sys.executable,
+            "-m",
+            "gst_jax.train",
+            f"--pair={pair}",
+            f"--config=configs/{path}.toml",
+            f"--minutes={minutes}",
+        ]
         train += [f"--run_dir={folder}/run", "--set=training.epochs=100000", "--set=training.checkpoint_every=100000"]
         train += [f"--set={change}" for change in changes]
-        look = [sys.executable, __file__, "--out=-", f"--measure={folder}/run", f"--rows={'first' if first else ''}"]
+        look = [sys.executable, __file__, "--out=-", f"--measure={folder}/run", f"--rows={name}"]
         for command in (train, look):
             done = subprocess.run(
                 command,
@@ -109,8 +124,8 @@ def train_and_measure(name: str, minutes: float, pair: str, core: int, first: bo
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(run_dir: Path, first: bool) -> dict:
-    """Measure a run on the validation tunes as `evaluate` does, without content; with what needs no training too."""
+def measure(run_dir: Path, also: Sequence[str]) -> dict:
+    """Measure a run's conversion, with other rows of `evaluate`, on the validation tunes, without content."""
     from gst_jax.audio import log_mel
     from gst_jax.evaluation import hearing, scores
     from gst_jax.evaluation.rows import make_rows
@@ -135,7 +150,7 @@ def measure(run_dir: Path, first: bool) -> dict:
     for (source, target), songs in material.songs.items():
         judge = scores.StyleJudge(ear, source, target, reference)
         rows = make_rows(run_dir, run, source, target, material.training)
-        for row in ("conversion", *(NOTHING_TRAINED if first else ())):
+        for row in ("conversion", *also):
             made = [rows[row](song.source) for song in songs]
             figures = {
                 name: bootstrap.mean([distance(y, song.truths[name]) for y, song in zip(made, songs, strict=True)])
@@ -169,20 +184,23 @@ def cell(name: str, value: float, low: float, high: float) -> str:
 
 def document(result: dict) -> str:
     """Write the page."""
-    made = result["provenance"]
+    commands = "\n".join(result["commands"])
+    tables = "\n\n".join(f"## {pair}\n\n{table(rows)}" for pair, rows in result["pairs"].items())
     return f"""# Recipes at equal time
 
 ```bash
-{made["command"]}
+{commands}
 ```
 
-Each recipe trained on one core of {made["cpu"]} for the minutes in brackets (compilation apart), two at a time,
-on `{result["pair"]}`; then its averaged generators converted the 8 *validation* tunes, measured on the waveforms with
-95 % intervals over tunes. *Rearranged*, *reorchestrated*: log-mel distance in dB to the true arrangement, to the same
-notes played by the target's instruments. *Style*: kernel distance to real music of the target. *Called*: share of
-four-second windows that the classifier takes for the target.
+Each recipe trained on one core of {result["provenance"]["cpu"]} for the minutes in brackets (compilation apart), two
+at a time; then its averaged generators converted the 8 *validation* tunes, measured on the waveforms with 95 %
+intervals over tunes. *default* is `configs/frames.toml`, and the others change one thing of it, but for
+`cpu.toml`; the *untrained generator* is the default's, so the Gaussian transport alone. *Rearranged*,
+*reorchestrated*: log-mel distance in dB to the true arrangement, to the same notes played by the target's
+instruments. *Style*: kernel distance to real music of the target. *Called*: share of four-second windows that the
+classifier takes for the target.
 
-{table(result["rows"])}
+{tables}
 """
 
 
