@@ -5,6 +5,8 @@ Run after training: python scripts/compare_sound.py --run=runs/folk_jazz --out=r
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import os
 import tempfile
 import time
@@ -32,6 +34,7 @@ _SONGS = flags.DEFINE_integer("songs", 8, "How many tunes in each direction.", l
 
 PLAIN = "plain Griffin-Lim"  # random phase, as a vocoder that never saw the source
 ROUTES = (*synthesis.ROUTES, PLAIN)
+OTHER_BINS = (64, 256)  # of a coarser analysis, of a finer one than the default's
 Array = np.ndarray
 Rows = dict[tuple[str, str], dict[str, float]]  # figures by kind of log-mel, route
 
@@ -100,6 +103,12 @@ def compare(run: Run, run_dir: str, split: str, count: int) -> tuple[Rows, list[
                     heard.setdefault((condition, route), []).append((before, hearing.hear(out, rate, ear), song))
                     if condition == "trained model":
                         shown.append(frames_of(out, audio))
+            for name, bins in itertools.product(song.truths, OTHER_BINS):
+                other = dataclasses.replace(audio, n_mels=bins)
+                both = (frames_of(wave, other) for wave in (song.source, song.truths[name]))
+                out = render(synthesis.DEFAULT_ROUTE, song.source, *both, other)
+                key = (f"oracle, {name}", f"{synthesis.DEFAULT_ROUTE}, {bins} mel bins")
+                heard.setdefault(key, []).append((before, hearing.hear(out, rate, ear), song))
             picture.append(shown)
         truth_heard = {
             name: [hearing.hear(song.truths[name], rate, ear) for song in songs[:count]] for name in songs[0].truths
@@ -278,6 +287,7 @@ def main(_: list[str]) -> None:
     stamp = ", ".join(f"{key} {value}" for key, value in provenance.collect().items())
     out.write_text(
         TEXT.format(
+            bins=audio.n_mels,
             figures=table(figures),
             bars=table(bars(rows)),
             echo=table(echo),
@@ -308,7 +318,7 @@ of `{pair}`, averaged. The model was trained with: {settings}.
 arrangement. `LSD`: log-spectral distance to the source for identity, else to the truth (for the model, the
 reorchestrated one). `note` ... `onset`: agreement with the **source** (F-measures; share of frames for chords).
 `style`: kernel distance to real music of the target genre, less is closer; `called`: share of songs that a classifier
-takes for the target genre.
+takes for the target genre. Without a number of mel bins, they are the {bins} of the run.
 
 {figures}
 
