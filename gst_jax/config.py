@@ -70,7 +70,7 @@ class LossConfig:
     cycle: float = 1.0
     identity: float = 0.0
     logistic: bool = True  # in place of least squares, as adversarial loss
-    gradient_penalty: float = 0.02  # R1 of the discriminators
+    gradient_penalty: float = 0.1  # R1 of the discriminators
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class TrainingConfig:
     learning_rate: float = 4e-4
     beta1: float = 0.5
     beta2: float = 0.999
-    ema_decay: float = 0.99  # per update, of the generators that convert
+    ema_decay: float = 0.998  # per update, of the generators that convert
     seed: int = 0
     log_every: int = 10  # micro-batches
     checkpoint_every: int = 100  # micro-batches
