@@ -76,7 +76,7 @@ def train(
         settings: of the run; only its length may differ from an earlier call's.
         run_dir: made if need be.
         audio_dir: holds one folder per genre; None is the built-in corpus.
-        init_from: run directory whose newest parameters a fresh run starts with.
+        init_from: run directory whose newest parameters, but for the transport, a fresh run starts with.
         minutes: of stepping in this call, at most.
         on_step: called with the micro-batches seen, their total, and the metrics last logged.
         progress: called like `tqdm.tqdm` on the files to render or decode.

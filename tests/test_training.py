@@ -9,8 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from gst_jax import checkpoint, config, cyclegan, training
+from gst_jax import checkpoint, config, cyclegan, data, training
 from gst_jax.training import TrainingError
+from gst_jax.transport import gaussian_transport
 
 PAIR = ("harp", "organ")
 # Two segments from each of two tracks a genre, two a batch: two steps an epoch.
@@ -65,6 +66,24 @@ def test_every_batch_of_every_epoch_trains(uninterrupted):
 def test_the_last_batches_count_because_epochs_are_rounded_up_to_whole_updates():
     assert training.total_steps(75, config.load("configs/cpu.toml")) == 752
     assert training.total_steps(4, SETTINGS) == 24
+
+
+def test_a_run_begins_with_the_transport_of_its_own_audio(tmp_path, audio_dir):
+    """Also one that takes what another pair learned."""
+    small = ["model.channels=4", "model.residual_blocks=1", "model.discriminator_channels=4", "model.transport=5"]
+    settings = config.load("configs/frames.toml", small)
+    train(tmp_path / "first", audio_dir, settings, minutes=0)
+    train(tmp_path / "second", audio_dir, settings, minutes=0, pair=PAIR[::-1], init_from=tmp_path / "first")
+    genres = data.load_pair(PAIR, audio_dir, settings)
+    for run_dir, (source, target) in (("first", genres), ("second", genres[::-1])):
+        first, second = (checkpoint.load_generator(tmp_path / run_dir, direction) for direction in ("ab", "ba"))
+        there, back = (gaussian_transport(*pair, 5) for pair in ((source, target), (target, source)))
+        np.testing.assert_array_equal(first["transport"]["kernel"], there)
+        np.testing.assert_array_equal(second["transport"]["kernel"], back)
+    learned = [
+        checkpoint.load_generator(tmp_path / name, "ab")["FrameConv_0"]["kernel"] for name in ("first", "second")
+    ]
+    np.testing.assert_array_equal(*learned)
 
 
 def test_the_log_has_one_line_an_interval(uninterrupted):
