@@ -175,6 +175,7 @@ class Statistics:
 
     mean: tuple[float, ...]  # [M]
     deviation: tuple[float, ...]  # [M]
+    highest: tuple[float, ...] = ()  # [M]: nothing converted to the genre is louder; empty: no such bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,7 +290,7 @@ def read_run(run_dir: str | os.PathLike[str]) -> Run:
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
         statistics = {
-            genre: Statistics(mean=tuple(part["mean"]), deviation=tuple(part["deviation"]))
+            genre: Statistics(**{name: tuple(values) for name, values in part.items()})
             for genre, part in tree["statistics"].items()
         }
         return Run(

@@ -230,11 +230,14 @@ def _generator(run_dir: str | os.PathLike[str], run: Run, source: str, to: str) 
         for values in (run.statistics[genre].mean, run.statistics[genre].deviation)
     )
 
+    # A hum or thump that the source's training hardly knew would come out louder than anything in the target's.
+    highest = np.asarray(run.statistics[to].highest or np.inf, np.float32)
+
     @jax.jit
     def convert(parameters: Any, log_mel: jax.Array) -> jax.Array:
         standardised = (log_mel - mean_in) / deviation_in
         translated = cyclegan.translate(parameters, run.config.model, standardised[None])[0]
-        return translated * deviation_out + mean_out
+        return jax.numpy.minimum(translated * deviation_out + mean_out, highest)
 
     return lambda log_mel: np.asarray(convert(parameters, log_mel))
 

@@ -103,6 +103,7 @@ def test_statistics_are_those_of_the_training_frames(audio_dir, tmp_path):
     frames = np.array(genre.log_mel, np.float64)
     np.testing.assert_allclose(genre.statistics.mean, frames.mean(axis=0), atol=1e-9)
     np.testing.assert_allclose(genre.statistics.deviation, np.maximum(frames.std(axis=0), 1.0), atol=1e-9)
+    np.testing.assert_array_equal(np.float32(genre.statistics.highest), frames.max(axis=0).astype(np.float32))
 
 
 def test_a_band_that_never_moves_has_a_deviation_of_one_decibel(tmp_path):

@@ -59,6 +59,13 @@ def test_a_mosaic_of_the_song_itself_is_the_song():
     assert np.abs(mosaic - wave)[inside].max() < 1e-3
 
 
+def test_nothing_equalised_is_louder_than_the_target_ever_was():
+    loud = rivals.equalise(np.full((5, AUDIO.n_mels), 30.0, np.float32), flat(0.0, 1.0), flat(0.0, 1.0))
+    assert loud.max() == 30.0
+    target = Statistics(mean=flat(0.0, 1.0).mean, deviation=flat(0.0, 1.0).deviation, highest=(7.5,) * AUDIO.n_mels)
+    assert rivals.equalise(np.full((5, AUDIO.n_mels), 30.0, np.float32), flat(0.0, 1.0), target).max() == 7.5
+
+
 def test_a_mosaic_is_made_of_the_palette_alone():
     time = np.arange(2 * RATE) / RATE
     palette = rivals.make_palette([np.sin(2 * np.pi * 1000 * time).astype(np.float32)], AUDIO)

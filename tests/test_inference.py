@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,6 +40,16 @@ def run_dir(tmp_path_factory):
     with checkpoint.open_checkpoints(path, 1) as checkpoints:
         checkpoint.save(checkpoints, cyclegan.init_state(small))
     return path
+
+
+def test_nothing_converted_is_louder_than_the_target_ever_was(run_dir, tmp_path):
+    log_mel = np.full((WINDOW, AUDIO.n_mels), 60.0, np.float32)
+    assert Translator.from_run(run_dir, to="jazz").convert_log_mel(log_mel).max() > 20
+    shutil.copytree(run_dir, tmp_path / "run")
+    tree = json.loads((run_dir / "config.json").read_text())
+    tree["statistics"]["jazz"]["highest"] = [20.0] * 64
+    (tmp_path / "run" / "config.json").write_text(json.dumps(tree))
+    assert Translator.from_run(tmp_path / "run", to="jazz").convert_log_mel(log_mel).max() == 20
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

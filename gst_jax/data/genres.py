@@ -22,7 +22,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Progress = Callable[..., Any]  # as tqdm.tqdm: (iterable, total=, desc=, unit=) -> iterable
 Skipped = tuple[Path, str]  # a file with the reason
 
-_CACHE_VERSION = 1  # raise it when the same files would give other frames
+_CACHE_VERSION = 2  # raise it when the same files would give other frames
 _MIN_DEVIATION = 1.0  # dB: a band that never moves must not have its noise blown up
 
 
@@ -147,7 +147,7 @@ def _load(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> Genre:
         held_out=tuple(plan.folder / path for path in index["held_out"]),
         skipped=tuple((plan.folder / path, reason) for path, reason in index["skipped"]),
         minutes=len(log_mel) / audio.frames_per_second / 60,
-        statistics=Statistics(mean=tuple(index["mean"]), deviation=tuple(index["deviation"])),
+        statistics=Statistics(**{name: tuple(index[name]) for name in ("mean", "deviation", "highest")}),
     )
 
 
@@ -161,6 +161,7 @@ def _write_cache(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> 
     tracks: list[tuple[Path, int, int]] = []
     skipped = list(plan.skipped)
     total, squares = np.zeros(audio.n_mels), np.zeros(audio.n_mels)
+    highest = np.full(audio.n_mels, sound.LOG_MEL_FLOOR, np.float32)
     start = 0
     paths = plan.training
     if progress is not None:
@@ -177,6 +178,7 @@ def _write_cache(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> 
                 file.write(log_mel.data)
                 total += log_mel.sum(axis=0, dtype=np.float64)
                 squares += np.square(log_mel, dtype=np.float64).sum(axis=0)
+                np.maximum(highest, log_mel.max(axis=0), out=highest)
                 tracks.append((path, start, len(log_mel)))
                 start += len(log_mel)
         _require_any(tracks, plan.folder, skipped)
@@ -189,6 +191,7 @@ def _write_cache(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> 
         "skipped": [(_relative(path, plan), reason) for path, reason in skipped],
         "mean": mean.tolist(),
         "deviation": deviation.tolist(),
+        "highest": highest.tolist(),
     }
     with _replacing(plan.index) as temporary:
         temporary.write_text(json.dumps(index, indent=1), encoding="ascii")

@@ -20,10 +20,10 @@ _DRIVE = 20.0  # of the pedal, on a track at an RMS of 0.1: strong overdrive
 
 
 def equalise(log_mel: Array, source: Statistics, target: Statistics) -> Array:
-    """Give each mel bin the target's mean and deviation, in dB: [T, M] -> [T, M]."""
+    """Give each mel bin the target's mean and deviation, in dB, and its highest level: [T, M] -> [T, M]."""
     standard = (log_mel - np.array(source.mean)) / np.maximum(source.deviation, _DEVIATION_FLOOR)
     wanted = standard * np.array(target.deviation) + np.array(target.mean)
-    return np.maximum(wanted, sound.LOG_MEL_FLOOR).astype(np.float32)
+    return np.clip(wanted, sound.LOG_MEL_FLOOR, target.highest or np.inf).astype(np.float32)
 
 
 def equaliser(waveform: Array, source: Statistics, target: Statistics, audio: AudioConfig) -> Array:

@@ -73,8 +73,10 @@ def _untrained(run: Run, source: str, target: str) -> Callable[[Array], Array]:
         for part in (run.statistics[source], run.statistics[target])
         for values in (part.mean, part.deviation)
     )
+    highest = np.asarray(run.statistics[target].highest or np.inf, np.float32)
 
     def convert(log_mel: Array) -> Array:
-        return np.asarray(translate((log_mel - mean) / deviation)) * new_deviation + new_mean
+        wanted = np.asarray(translate((log_mel - mean) / deviation)) * new_deviation + new_mean
+        return np.minimum(wanted, highest)
 
     return convert
