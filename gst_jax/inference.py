@@ -231,7 +231,7 @@ def _generator(run_dir: str | os.PathLike[str], run: Run, source: str, to: str) 
     )
 
     # A hum or thump that the source's training hardly knew would come out louder than anything in the target's.
-    highest = np.asarray(run.statistics[to].highest or np.inf, np.float32)
+    highest = np.atleast_2d(np.asarray(run.statistics[to].highest or np.inf, np.float32))
 
     @jax.jit
     def convert(parameters: Any, log_mel: jax.Array) -> jax.Array:
