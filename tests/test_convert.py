@@ -222,9 +222,13 @@ def test_a_mistake_is_one_line_and_status_1(tmp_path, run_dir):
 
 @pytest.mark.parametrize(("pair", "genre"), [("folk_rock", "rock"), ("folk_rock", "folk"), ("folk_jazz", "jazz")])
 def test_the_generators_in_the_repository_convert_at_once(tmp_path, pair, genre):
-    source = write(tmp_path / "song.wav", seconds=2.01, rate=22_050, channels=2)
+    time = np.arange(3 * 22_050) / 22_050
+    plucked = sum(np.sin(2 * np.pi * 220 * k * time) / k for k in range(1, 20)) * np.exp(-4 * (time % 0.5))
+    before = np.stack([plucked, np.roll(plucked, 99)], axis=1).astype(np.float32) * 0.2
+    source = tmp_path / "song.wav"
+    sound.write_wave(source, before, 22_050, "FLOAT")
     done = command(f"--run=pretrained/{pair}", f"--to={genre}", source, f"--out={tmp_path / 'out'}")
     assert done.returncode == 0, done.stderr
-    before, after = (sound.read_wave(path).samples for path in (source, tmp_path / "out" / "song.wav"))
+    after = sound.read_wave(tmp_path / "out" / "song.wav").samples
     assert after.shape == before.shape
-    assert np.abs(after - before).max() > 0.01 and 0.05 < after.std() < 0.2
+    assert np.abs(after - before).max() > 0.01 and 0.5 < after.std() / before.std() < 2
