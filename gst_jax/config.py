@@ -175,7 +175,7 @@ class Statistics:
 
     mean: tuple[float, ...]  # [M]
     deviation: tuple[float, ...]  # [M]
-    highest: tuple[float, ...] = ()  # [M]: nothing converted to the genre is louder; empty: no such bound
+    highest: tuple[float, ...]  # [M]: nothing converted to the genre is louder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,11 @@ class Translator:
             ConfigError: when there is no such run, or `to` is not of its pair.
         """
         run, source = _direction(run_dir, to)
-        return cls(run.config.audio, _generator(run_dir, run, source, to))
+
+        from gst_jax import checkpoint  # only now, so that a refused command line does not wait for it
+
+        generator = checkpoint.load_generator(run_dir, "ab" if to == run.pair[1] else "ba")
+        return cls(run.config.audio, compiled(generator, run, source, to))
 
     @classmethod
     def bypass(cls, run_dir: str | os.PathLike[str], to: str) -> Translator:
@@ -217,29 +221,34 @@ def _direction(run_dir: str | os.PathLike[str], to: str) -> tuple[Run, str]:
     return run, run.pair[1 - run.pair.index(to)]
 
 
-def _generator(run_dir: str | os.PathLike[str], run: Run, source: str, to: str) -> Callable[[Array], Array]:
-    """Return the compiled conversion of log-mels in dB, [T, M] -> [T, M]."""
+def compiled(generator: Any, run: Run, source: str, to: str) -> Callable[[Array], Array]:
+    """Return the compiled conversion of log-mels in dB, [T, M] -> [T, M], with a generator's parameters.
+
+    Args:
+        generator: parameters, of `cyclegan.translate`.
+        run: whose model it is.
+        source: the genre that goes in.
+        to: the genre that comes out.
+    """
     import jax  # here, so that a refused command line or a bypass does not wait for it
 
-    from gst_jax import checkpoint, cyclegan
+    from gst_jax import cyclegan
 
-    parameters = checkpoint.load_generator(run_dir, "ab" if to == run.pair[1] else "ba")
     mean_in, deviation_in, mean_out, deviation_out = (
         np.asarray(values, np.float32)[None, :]
         for genre in (source, to)
         for values in (run.statistics[genre].mean, run.statistics[genre].deviation)
     )
-
     # A hum or thump that the source's training hardly knew would come out louder than anything in the target's.
-    highest = np.atleast_2d(np.asarray(run.statistics[to].highest or np.inf, np.float32))
+    highest = np.asarray(run.statistics[to].highest, np.float32)[None, :]
 
     @jax.jit
-    def convert(parameters: Any, log_mel: jax.Array) -> jax.Array:
+    def convert(generator: Any, log_mel: jax.Array) -> jax.Array:
         standardised = (log_mel - mean_in) / deviation_in
-        translated = cyclegan.translate(parameters, run.config.model, standardised[None])[0]
+        translated = cyclegan.translate(generator, run.config.model, standardised[None])[0]
         return jax.numpy.minimum(translated * deviation_out + mean_out, highest)
 
-    return lambda log_mel: np.asarray(convert(parameters, log_mel))
+    return lambda log_mel: np.asarray(convert(generator, log_mel))
 
 
 def check_strength(strength: float | str) -> float:

@@ -120,7 +120,7 @@ class Transport(nn.Module):
 
 
 class FrameGenerator(nn.Module):
-    """Do what `Generator` does with mel bins for channels: a tenth of the arithmetic for as many parameters.
+    """Do what `Generator` does with mel bins for channels: a thirteenth of the arithmetic for as many parameters.
 
     Every bin sees every other, so it learns where each note's partials lie instead of a pattern for all pitches.
     Without any norm it hears how loud and how steady its input is, and no more than a second around a frame.

@@ -198,23 +198,6 @@ def seams(run: Run, translator: Translator, waveform: Array) -> tuple[float, flo
     return level[joins].mean() / level[~joins].mean(), change[joins].mean() / change[~joins].mean()
 
 
-def strengths(translator: Translator, songs: list[Array], audio: AudioConfig) -> list[list[float]]:
-    """Return for each strength the distance in dB of the log-mel from the source's, and from full conversion's."""
-    rows = []
-    full = [sound.log_mel(translator(song, audio.sample_rate), audio) for song in songs]
-    for strength in (0.0, 0.25, 0.5, 0.75, 1.0):
-        out = [sound.log_mel(translator(song, audio.sample_rate, strength), audio) for song in songs]
-        sources = [sound.log_mel(song, audio) for song in songs]
-        ends = (sources, full)
-        rows.append(
-            [
-                strength,
-                *(float(np.mean([np.abs(a - b).mean() for a, b in zip(out, end, strict=True)])) for end in ends),
-            ]
-        )
-    return rows
-
-
 def draw(log_mels: list[Array], path: Path) -> None:
     """Draw the source, the true arrangement, the trained model by each route."""
     figure = Figure(figsize=(13, 6), layout="constrained")
@@ -280,8 +263,6 @@ def main(_: list[str]) -> None:
         cells = (speed(route, translator, rate, channels) for rate, channels in ((44_100, 2), (16_000, 1)))
         fast.append([route, *(f"{wall:.0f} ({cpu:.0f})" for wall, cpu in cells)])
     level, flux = seams(run, translator, np.concatenate(songs))
-    steps = [["strength", "dB from the source", "dB from full conversion"]]
-    steps += [[f"{cell:.2f}" for cell in row] for row in strengths(translator, songs[:4], audio)]
     out = Path(_OUT.value)
     draw(picture[0], out.with_suffix(".png"))
     stamp = ", ".join(f"{key} {value}" for key, value in provenance.collect().items())
@@ -297,7 +278,6 @@ def main(_: list[str]) -> None:
             cores=os.cpu_count(),
             level=level,
             flux=flux,
-            steps=table(steps),
             picture=out.with_suffix(".png").name,
             pair="_".join(run.pair),
             settings="; ".join(differences(Config(), run.config)) or "all settings at their defaults",
@@ -345,12 +325,10 @@ Three minutes through the whole `Translator`, model included, after the first ca
 Three minutes of 44.1 kHz stereo MP3 become an MP3 in {seconds:.1f} s (median of 3), by the default route.
 The load average was {load:.1f} on {cores} cores: beside other jobs, only the figures of one CPU hold.
 
-## Joins and strength
+## Joins
 
 At the joins of the generator's windows, jumps of level are {level:.2f} times, spectral flux {flux:.2f} times what
 they are elsewhere.
-
-{steps}
 
 ![source, truth, routes]({picture})
 

@@ -88,7 +88,7 @@ def corpus_of(hours: int, settings: config.Config, folder: Path) -> benchmark.Ba
     frames = hours * 3600 * settings.audio.sample_rate // settings.audio.hop_length
     mels = settings.audio.n_mels
     log_mel = np.memmap(folder / "log_mel", np.float32, "w+", shape=(frames, mels))
-    level = config.Statistics(mean=(0.0,) * mels, deviation=(1.0,) * mels)
+    level = config.Statistics(mean=(0.0,) * mels, deviation=(1.0,) * mels, highest=(99.0,) * mels)
     song = 240 * settings.audio.sample_rate // settings.audio.hop_length
     tracks = tuple(Track(Path("song"), start, song) for start in range(0, frames - song, song))
     genres = [Genre(name, log_mel, tracks, (), (), 60.0 * hours, level) for name in "ab"]

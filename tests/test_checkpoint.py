@@ -11,7 +11,7 @@ from gst_jax import checkpoint, config, cyclegan
 from gst_jax.checkpoint import CheckpointError
 
 SMOKE = config.load("configs/smoke.toml")
-LEVEL = config.Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64)
+LEVEL = config.Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64, highest=(99.0,) * 64)
 
 
 def write_run(run_dir, settings):

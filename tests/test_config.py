@@ -74,7 +74,7 @@ def test_dictionary_round_trip_and_differences():
 
 
 def test_run_directory_describes_itself(tmp_path):
-    level = config.Statistics(mean=(0.5,) * 64, deviation=(2.0,) * 64)
+    level = config.Statistics(mean=(0.5,) * 64, deviation=(2.0,) * 64, highest=(9.5,) * 64)
     run = config.Run(
         pair=("folk", "jazz"),
         config=Config(),

@@ -27,7 +27,7 @@ def run_dir(tmp_path):
     """Return a run without a checkpoint, which is enough to bypass the model."""
     path = tmp_path / "run"
     path.mkdir()
-    flat = config.Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64)
+    flat = config.Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64, highest=(99.0,) * 64)
     config.write_run(
         config.Run(
             pair=("folk", "jazz"),

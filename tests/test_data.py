@@ -37,7 +37,7 @@ def made_genre(name, lengths, rng=None):
     tracks = tuple(
         data.Track(Path(f"{i}.wav"), start, n) for i, (start, n) in enumerate(zip(starts, lengths, strict=True))
     )
-    statistics = Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64)
+    statistics = Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64, highest=(99.0,) * 64)
     return data.Genre(name, log_mel, tracks, (), (), 1.0, statistics)
 
 
@@ -372,7 +372,9 @@ def test_standardised_frames_have_mean_zero_and_deviation_one(rng, tmp_path):
 
 def test_each_genre_is_standardised_by_its_own_statistics(rng):
     loud = made_genre("a", [T], rng)
-    loud = replace(loud, statistics=Statistics(mean=(-20.0,) * 64, deviation=(2.0,) * 63 + (4.0,)))
+    loud = replace(
+        loud, statistics=Statistics(mean=(-20.0,) * 64, deviation=(2.0,) * 63 + (4.0,), highest=(99.0,) * 64)
+    )
     batch = batches(loud, made_genre("b", [T], rng), batch_size=1).batch_at(0)
     np.testing.assert_allclose(batch["a"][0, :, 0], (loud.log_mel[:, 0] + 20) / 2, atol=1e-5)
     np.testing.assert_allclose(batch["a"][0, :, 63], (loud.log_mel[:, 63] + 20) / 4, atol=1e-5)

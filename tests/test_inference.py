@@ -31,7 +31,7 @@ def run_dir(tmp_path_factory):
         overrides=["audio.n_mels=64", "model.channels=4", "model.residual_blocks=1", "model.discriminator_channels=4"]
     )
     level = {
-        genre: config.Statistics(mean=(mean,) * 64, deviation=(10.0,) * 64)
+        genre: config.Statistics(mean=(mean,) * 64, deviation=(10.0,) * 64, highest=(99.0,) * 64)
         for genre, mean in (("folk", 0.0), ("jazz", -6.0))
     }
     config.write_run(

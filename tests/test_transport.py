@@ -12,7 +12,8 @@ def genre(name, frames):
     """Make a genre of two tracks, with statistics that standardise it."""
     frames = frames.astype(np.float32)
     half = len(frames) // 2
-    statistics = Statistics(mean=tuple(frames.mean(axis=0)), deviation=tuple(frames.std(axis=0)))
+    mean, deviation, highest = frames.mean(axis=0), frames.std(axis=0), frames.max(axis=0)
+    statistics = Statistics(mean=tuple(mean), deviation=tuple(deviation), highest=tuple(highest))
     tracks = (Track(None, 0, half), Track(None, half, len(frames) - half))
     return Genre(name, frames, tracks, (), (), 1.0, statistics)
 

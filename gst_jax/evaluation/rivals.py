@@ -23,7 +23,7 @@ def equalise(log_mel: Array, source: Statistics, target: Statistics) -> Array:
     """Give each mel bin the target's mean and deviation, in dB, and its highest level: [T, M] -> [T, M]."""
     standard = (log_mel - np.array(source.mean)) / np.maximum(source.deviation, _DEVIATION_FLOOR)
     wanted = standard * np.array(target.deviation) + np.array(target.mean)
-    return np.clip(wanted, sound.LOG_MEL_FLOOR, target.highest or np.inf).astype(np.float32)
+    return np.clip(wanted, sound.LOG_MEL_FLOOR, target.highest).astype(np.float32)
 
 
 def equaliser(waveform: Array, source: Statistics, target: Statistics, audio: AudioConfig) -> Array:
@@ -38,7 +38,8 @@ def distortion(waveform: Array, target: Statistics, audio: AudioConfig) -> Array
     level = max(float(np.sqrt(np.mean(np.square(waveform)))), 1e-4)
     driven = np.tanh(_DRIVE * 0.1 / level * waveform).astype(np.float32) * np.float32(level)
     log_mel = sound.log_mel(driven, audio)
-    own = Statistics(mean=tuple(log_mel.mean(axis=0)), deviation=tuple(log_mel.std(axis=0)))
+    mean, deviation, highest = log_mel.mean(axis=0), log_mel.std(axis=0), log_mel.max(axis=0)
+    own = Statistics(mean=tuple(mean), deviation=tuple(deviation), highest=tuple(highest))
     return equaliser(driven, own, target, audio)
 
 

@@ -60,23 +60,8 @@ def make_rows(
 
 def _untrained(run: Run, source: str, target: str) -> Callable[[Array], Array]:
     """Return what the run's generator did before its first step: log-mels in dB [T, M] -> [T, M]."""
-    import jax
-
-    from gst_jax import cyclegan, data, transport
+    from gst_jax import cyclegan, data, inference, transport
 
     generators = cyclegan.init_parameters(run.config)["generator"]
     generators = transport.begin(generators, *data.load_pair(run.pair, run.audio_dir, run.config))
-    parameters = generators["ab" if (source, target) == run.pair else "ba"]
-    translate = jax.jit(lambda standard: cyclegan.translate(parameters, run.config.model, standard[None])[0])
-    mean, deviation, new_mean, new_deviation = (
-        np.asarray(values, np.float32)
-        for part in (run.statistics[source], run.statistics[target])
-        for values in (part.mean, part.deviation)
-    )
-    highest = np.asarray(run.statistics[target].highest or np.inf, np.float32)
-
-    def convert(log_mel: Array) -> Array:
-        wanted = np.asarray(translate((log_mel - mean) / deviation)) * new_deviation + new_mean
-        return np.minimum(wanted, highest)
-
-    return convert
+    return inference.compiled(generators["ab" if (source, target) == run.pair else "ba"], run, source, target)
