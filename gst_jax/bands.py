@@ -27,7 +27,8 @@ class Bands:
     weight: Array  # float32 [F'], how near each bin is to the band above
     filters: csr_array  # [count, M]
     shares: csr_array  # [M, count], the filters' shares of each bin, which sum to 1
-    size: Array  # float32 [M], what a band measures of bins of power 1; 0 above half the sample rate
+    frequencies: Array  # float32 [count], Hz
+    scale: np.float32  # power of a bin here, over that of one of the analysis
 
     def measure(self, power: Array) -> Array:
         """Sum the power of bins in mel bands, as the analysis would: [C, T', count] -> [C, T', M]."""
@@ -59,14 +60,15 @@ def make_bands(sample_rate: int, n_fft: int, audio: AudioConfig) -> Bands:
     shares = filters.copy()
     for edge in (0, -1):  # the outermost bins may be in no filter, and follow the nearest
         shares[edge, edge] += not shares[:, edge].any()
-    scaled = filters * np.float32((audio.n_fft / n_fft) ** 2)  # power grows with the square of the window's length
+    scale = np.float32((n_fft / audio.n_fft) ** 2)  # power grows with the square of the window's length
     return Bands(
         count=count,
         lower=lower,
         weight=(position - lower).astype(np.float32),
-        filters=csr_array(np.ascontiguousarray(scaled.T)),
+        filters=csr_array(np.ascontiguousarray(filters.T / scale)),
         shares=csr_array(shares / shares.sum(axis=0)),
-        size=scaled.sum(axis=1),
+        frequencies=bins[:count].astype(np.float32),
+        scale=scale,
     )
 
 

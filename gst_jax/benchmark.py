@@ -19,7 +19,7 @@ import numpy as np
 from jax import numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
-from gst_jax import audio, config, conversion, cyclegan, provenance, startup
+from gst_jax import audio, config, conversion, cyclegan, fine_structure, provenance, startup
 from gst_jax.config import Config
 from gst_jax.convolution import conv1d, conv2d, upsample_conv2d
 from gst_jax.inference import Translator
@@ -210,7 +210,7 @@ def measure_conversion(settings: Config, seconds: float = _SONG_SECONDS) -> dict
         in_model += time.perf_counter() - start
         return result
 
-    translator = Translator(settings.audio, generator)
+    translator = Translator(settings.audio, generator, fine_structure.flat(settings.audio))
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         for name, length in (("warm", 10.0), ("song", seconds)):

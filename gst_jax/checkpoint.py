@@ -21,7 +21,7 @@ import numpy as np
 from jax import numpy as jnp
 from orbax.checkpoint import v1 as ocp
 
-from gst_jax import config, cyclegan
+from gst_jax import config, cyclegan, fine_structure
 
 _SEAL = "crc32.json"
 _GENERATORS = "generators.npz"
@@ -134,6 +134,7 @@ def export_generators(run_dir: str | os.PathLike[str], target: str | os.PathLike
     temporary = target.with_name(f"{target.name}.tmp")
     temporary.mkdir(parents=True)
     np.savez_compressed(temporary / _GENERATORS, **arrays)
+    fine_structure.write(temporary, fine_structure.read(run_dir))
     config.write_run(run, temporary)
     temporary.rename(target)
 

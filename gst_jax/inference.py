@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gst_jax import audio as sound
-from gst_jax import loudness, spectrum, streams, synthesis
+from gst_jax import fine_structure, loudness, spectrum, streams, synthesis
 from gst_jax.config import AudioConfig, ConfigError, Run, read_run
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -32,6 +32,7 @@ class Translator:
 
     audio: AudioConfig
     generator: Callable[[Array], Array]  # log-mels in dB [WINDOW, M] -> [WINDOW, M]
+    fine_structure: Array  # of the target genre, from `fine_structure.Fit`
 
     @classmethod
     def from_run(cls, run_dir: str | os.PathLike[str], to: str) -> Translator:
@@ -45,12 +46,14 @@ class Translator:
         from gst_jax import checkpoint  # only now, so that a refused command line does not wait for it
 
         generator = checkpoint.load_generator(run_dir, "ab" if to == run.pair[1] else "ba")
-        return cls(run.config.audio, compiled(generator, run, source, to))
+        fine = fine_structure.read(run_dir)[run.pair.index(to)]
+        return cls(run.config.audio, compiled(generator, run, source, to), fine)
 
     @classmethod
     def bypass(cls, run_dir: str | os.PathLike[str], to: str) -> Translator:
         """Return a translator that changes no log-mel, to hear what analysis with resynthesis does alone."""
-        return cls(_direction(run_dir, to)[0].config.audio, lambda log_mel: log_mel)
+        audio = _direction(run_dir, to)[0].config.audio
+        return cls(audio, lambda log_mel: log_mel, fine_structure.flat(audio))
 
     def __call__(
         self, waveform: Array, sample_rate: int, strength: float = 1.0, route: str = synthesis.DEFAULT_ROUTE
@@ -146,6 +149,7 @@ class Translator:
                     old,
                     old + np.float32(strength) * (new - old),
                     self.audio,
+                    self.fine_structure,
                     route,
                     start=(first * per_frame - (done - margin)) / sample_rate,
                 )[margin:-margin]

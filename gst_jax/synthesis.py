@@ -10,6 +10,7 @@ import numpy as np
 import scipy.fft
 from scipy.ndimage import uniform_filter1d
 
+from gst_jax import fine_structure as fine
 from gst_jax.audio import LOG_MEL_FLOOR
 from gst_jax.bands import Bands, make_bands
 from gst_jax.config import AudioConfig
@@ -20,8 +21,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 MAX_GAIN = 30.0  # dB that the gain may lift or lower a band
 MAX_LIFT = 20.0  # dB that a whole frame may grow: a fading tail does not become music
 _MEL_ITERATIONS = 8
-_FILL = 0.06  # of a band's power is spread evenly over its bins ...
-_FULL_FILL = 10.0  # dB ... where it changes by this or more; in proportion below, so that no change is no change
 _MOMENTUM = 0.99  # Perraudin, Balazs & Sondergaard 2013, "A fast Griffin-Lim algorithm"
 _ATTACK_SHARE = 16  # of a window: 4 ms, in which an attack is over
 _ATTACK_SLACK = 4.0  # times the energy: noise of another phase may differ by that
@@ -32,14 +31,14 @@ _GUARD = 16  # bins above the mel bands that keep the cut off the phase below
 class _Resynthesis:
     """How a route makes a spectrum that the source does not have."""
 
-    keep: float  # share of the filtered source's power in the first guess, beside a little spread over each band
+    new_from: float  # dB: a band that changes by this is wholly new; below, in proportion, so no change is no change
     phase_iterations: int  # of fast Griffin-Lim from the source's phase
 
 
 _ROUTES = {
-    "mixture": _Resynthesis(keep=1.0, phase_iterations=2),
+    "mixture": _Resynthesis(new_from=3.0, phase_iterations=2),
     "gain": None,
-    "griffin_lim": _Resynthesis(keep=0.0, phase_iterations=16),
+    "griffin_lim": _Resynthesis(new_from=0.0, phase_iterations=16),
 }
 ROUTES = tuple(_ROUTES)
 DEFAULT_ROUTE = "mixture"
@@ -51,6 +50,7 @@ def synthesize(
     source_log_mel: Array,
     target_log_mel: Array,
     audio: AudioConfig,
+    fine_structure: Array,
     route: str = DEFAULT_ROUTE,
     start: float = 0.0,
 ) -> Array:
@@ -58,10 +58,10 @@ def synthesize(
 
     Every route filters the source's spectrum with the smooth time-varying difference of the two log-mels, at the
     source's own sample rate, the same for all channels; equal log-mels give the source back. `gain` stops there:
-    phase, pitch, attacks or stereo image stay, and new partials cannot appear. `mixture` also spreads new power over
-    each band in the measure that it changes, fits the mel bands exactly, then lets two steps of fast Griffin-Lim
-    move the source's phase: closer to the target, less of the source. `griffin_lim` keeps of the source only where
-    its phase began. Above the mel bands all of them hold the gain of the highest.
+    phase, pitch, attacks or stereo image stay, and new partials cannot appear. `mixture` fills the bands that change
+    as the target genre fills them, fits the mel bands exactly, then lets two steps of fast Griffin-Lim move the
+    source's phase: closer to the target, less of the source. `griffin_lim` keeps of the source only where its phase
+    began. Above the mel bands all of them hold the gain of the highest.
 
     Args:
         source: float32 [N, C].
@@ -69,6 +69,7 @@ def synthesize(
         source_log_mel: [T, M] dB, of the source's mono mix at `audio.sample_rate`.
         target_log_mel: [T, M] dB.
         audio: how the log-mels were made.
+        fine_structure: of the target genre, from `fine_structure.Fit`.
         route: one of `ROUTES`.
         start: seconds from the first sample to the centre of the first frame.
 
@@ -89,7 +90,7 @@ def synthesize(
     out = istft(filtered, n_fft, len(source))
     how = _ROUTES[route]
     if how is not None:
-        power = _fitted_power(spectrum, filtered, before, after, bands, how.keep)
+        power = _fitted_power(spectrum, filtered, before, after, bands, fine_structure, audio, how.new_from)
         _replace_bands(filtered, np.sqrt(power), bands, n_fft, how.phase_iterations)
         out = _without_pre_echo(istft(filtered, n_fft, len(source)), out, n_fft)
     return out.T
@@ -133,7 +134,16 @@ def _at(position: Array, rows: Array) -> Array:
     return (rows[lower] * (1 - weight) + rows[upper] * weight).astype(np.float32)
 
 
-def _fitted_power(source: Array, filtered: Array, before: Array, after: Array, bands: Bands, keep: float) -> Array:
+def _fitted_power(
+    source: Array,
+    filtered: Array,
+    before: Array,
+    after: Array,
+    bands: Bands,
+    fine_structure: Array,
+    audio: AudioConfig,
+    new_from: float,
+) -> Array:
     """Return the power whose mel bands have changed as asked, in each channel from where it was.
 
     Args:
@@ -142,7 +152,9 @@ def _fitted_power(source: Array, filtered: Array, before: Array, after: Array, b
         before: [T', M] dB, log-mel of the source's mono mix.
         after: [T', M] dB, to be reached.
         bands: of the transform.
-        keep: as in `_Resynthesis`.
+        fine_structure: of the target genre.
+        audio: of the analysis.
+        new_from: as in `_Resynthesis`.
 
     Returns:
         float32 [C, T', bands.count].
@@ -152,9 +164,10 @@ def _fitted_power(source: Array, filtered: Array, before: Array, after: Array, b
     present = np.minimum(own.sum(axis=-1, keepdims=True) / _powers(before).sum(axis=-1, keepdims=True), 1.0)
     missing = np.maximum(present * np.float32(10.0 ** (LOG_MEL_FLOOR / 10.0)) - own, 0.0)
     wanted = np.maximum((own + missing) * _powers(after - before) - missing, 0.0)
-    fresh = np.minimum(np.abs(after - before) / _FULL_FILL, 1.0) if keep else np.ones_like(after)
-    power = np.float32(keep) * power_of(filtered[..., : bands.count])
-    power += bands.spread(wanted * fresh * np.float32(_FILL) / np.maximum(bands.size, TINY))
+    power = bands.scale * fine.fill(fine_structure, wanted, bands.frequencies, audio)
+    if new_from > 0:
+        new = bands.spread(np.minimum(np.abs(after - before) / np.float32(new_from), 1.0))
+        power = new * power + (1 - new) * power_of(filtered[..., : bands.count])
     for _ in range(_MEL_ITERATIONS):  # Richardson-Lucy: keeps the fine structure of the guess, fits the mel bands
         power *= bands.spread(wanted / np.maximum(bands.measure(power), TINY))
     return power

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gst_jax import checkpoint, config, cyclegan, data, provenance, startup, transport
+from gst_jax import checkpoint, config, cyclegan, data, fine_structure, provenance, startup, transport
 from gst_jax.config import Config, Run
 
 try:
@@ -118,6 +118,7 @@ def train(
             first = cyclegan.init_parameters(settings) if initial is None else initial
             first |= {"generator": transport.begin(first["generator"], genre_a, genre_b)}
             state = jax.device_put(cyclegan.start_from(first, settings), NamedSharding(mesh, PartitionSpec()))
+        fine_structure.write(run_dir, [genre.fine_structure for genre in (genre_a, genre_b)])
         config.write_run(run, run_dir)
         seen = _loop(train_step, state, batches, settings, mesh, run_dir, checkpoints, stop, minutes * 60, on_step)
     summary = Summary(**seen, compile_seconds=compiled_in, peak_memory_mb=provenance.peak_memory_mb())

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from gst_jax import audio as sound
-from gst_jax import conversion, inference, provenance, synthesis
+from gst_jax import conversion, fine_structure, inference, provenance, synthesis
 from gst_jax.config import AudioConfig, Config, Run, differences, read_run
 from gst_jax.evaluation import hearing, scores
 from gst_jax.evaluation.songs import Song, gather
@@ -33,17 +33,20 @@ _SPLIT = flags.DEFINE_enum("split", "test", ["validation", "test"], "Of the buil
 _SONGS = flags.DEFINE_integer("songs", 8, "How many tunes in each direction.", lower_bound=2)
 
 PLAIN = "plain Griffin-Lim"  # random phase, as a vocoder that never saw the source
+EVEN = f"{synthesis.DEFAULT_ROUTE}, nothing learned"  # every mel band is filled evenly
 ROUTES = (*synthesis.ROUTES, PLAIN)
 OTHER_BINS = (64, 256)  # of a coarser analysis, of a finer one than the default's
 Array = np.ndarray
 Rows = dict[tuple[str, str], dict[str, float]]  # figures by kind of log-mel, route
 
 
-def render(route: str, source: Array, log_mel: Array, target: Array, audio: AudioConfig) -> Array:
+def render(route: str, source: Array, log_mel: Array, target: Array, audio: AudioConfig, fine: Array) -> Array:
     """Make sound [N] of a target log-mel [T, M] by a route, from the source [N] where it uses one."""
     if route == PLAIN:
         return plain_griffin_lim(target, audio, len(source))
-    return synthesis.synthesize(source[:, None], audio.sample_rate, log_mel, target, audio, route)[:, 0]
+    if route == EVEN:
+        route, fine = synthesis.DEFAULT_ROUTE, fine_structure.flat(audio)
+    return synthesis.synthesize(source[:, None], audio.sample_rate, log_mel, target, audio, fine, route)[:, 0]
 
 
 def plain_griffin_lim(log_mel: Array, audio: AudioConfig, length: int) -> Array:
@@ -88,6 +91,8 @@ def compare(run: Run, run_dir: str, split: str, count: int) -> tuple[Rows, list[
     for (source, target), songs in material.songs.items():
         translator = Translator.from_run(run_dir, to=target)
         judge = scores.StyleJudge(ear, source, target, reference)
+        others = {bins: dataclasses.replace(audio, n_mels=bins) for bins in OTHER_BINS}
+        fine = {bins: fine_structure.fit(material.training[target], other) for bins, other in others.items()}
         heard: dict[tuple[str, str], list[tuple[hearing.Heard, hearing.Heard, Song]]] = {}
         for song in tqdm(songs[:count], desc=f"{source} to {target}", unit="song"):
             log_mel = frames_of(song.source, audio)
@@ -98,15 +103,14 @@ def compare(run: Run, run_dir: str, split: str, count: int) -> tuple[Rows, list[
                 heard.setdefault(("the truth itself", name), []).append((before, truth, song))
             shown = [log_mel, frames_of(song.truths["rearranged"], audio)]
             for condition, wanted in conditions(song, log_mel, translator, audio):
-                for route in ROUTES:
-                    out = render(route, song.source, log_mel, wanted, audio)
+                for route in (*ROUTES, EVEN):
+                    out = render(route, song.source, log_mel, wanted, audio, translator.fine_structure)
                     heard.setdefault((condition, route), []).append((before, hearing.hear(out, rate, ear), song))
-                    if condition == "trained model":
+                    if condition == "trained model" and route in ROUTES:
                         shown.append(frames_of(out, audio))
             for name, bins in itertools.product(song.truths, OTHER_BINS):
-                other = dataclasses.replace(audio, n_mels=bins)
-                both = (frames_of(wave, other) for wave in (song.source, song.truths[name]))
-                out = render(synthesis.DEFAULT_ROUTE, song.source, *both, other)
+                both = (frames_of(wave, others[bins]) for wave in (song.source, song.truths[name]))
+                out = render(synthesis.DEFAULT_ROUTE, song.source, *both, others[bins], fine[bins])
                 key = (f"oracle, {name}", f"{synthesis.DEFAULT_ROUTE}, {bins} mel bins")
                 heard.setdefault(key, []).append((before, hearing.hear(out, rate, ear), song))
             picture.append(shown)
@@ -144,7 +148,7 @@ def _figures(
     }
 
 
-def pre_echo(route: str, audio: AudioConfig) -> float:
+def pre_echo(route: str, audio: AudioConfig, fine: Array) -> float:
     """Return how much sound stands before attacks, in dB below the attacks, after a change of timbre."""
     rate, random = audio.sample_rate, np.random.default_rng(0)
     burst = random.standard_normal(rate // 4) * np.exp(-np.arange(rate // 4) / (0.04 * rate))
@@ -156,7 +160,7 @@ def pre_echo(route: str, audio: AudioConfig) -> float:
     log_mel = frames_of(source, audio)
     loud = np.clip((log_mel + 20) / 20, 0, 1)  # only what sounds changes its colour
     target = log_mel + loud * np.linspace(-12, 12, audio.n_mels, dtype=np.float32)
-    out = render(route, source, log_mel, target, audio) if route != "the source itself" else source
+    out = render(route, source, log_mel, target, audio, fine) if route != "the source itself" else source
     before = np.mean([np.mean(out[attack - rate // 40 : attack - rate // 500] ** 2) for attack in attacks])
     after = np.mean([np.mean(out[attack : attack + rate // 40] ** 2) for attack in attacks])
     return float(10 * np.log10(before / after))
@@ -257,7 +261,8 @@ def main(_: list[str]) -> None:
     figures = [["log-mel", "route", *rows["identity", PLAIN]]]
     figures += [[*key, *(f"{value:.2f}" for value in row.values())] for key, row in rows.items()]
     echo = [["route", "sound before attacks (dB)"]]
-    echo += [[route, f"{pre_echo(route, audio):.1f}"] for route in ("the source itself", *ROUTES)]
+    kinds = ("the source itself", *ROUTES)
+    echo += [[route, f"{pre_echo(route, audio, translator.fine_structure):.1f}"] for route in kinds]
     fast = [["route", "44.1 kHz stereo, x real time (of one CPU)", "16 kHz mono"]]
     for route in synthesis.ROUTES:
         cells = (speed(route, translator, rate, channels) for rate, channels in ((44_100, 2), (16_000, 1)))
@@ -298,7 +303,8 @@ of `{pair}`, averaged. The model was trained with: {settings}.
 arrangement. `LSD`: log-spectral distance to the source for identity, else to the truth (for the model, the
 reorchestrated one). `note` ... `onset`: agreement with the **source** (F-measures; share of frames for chords).
 `style`: kernel distance to real music of the target genre, less is closer; `called`: share of songs that a classifier
-takes for the target genre. Without a number of mel bins, they are the {bins} of the run.
+takes for the target genre. Without a number of mel bins, they are the {bins} of the run. `nothing learned`: every
+band that changes is filled evenly, where the default fills it as the target genre's training tracks do.
 
 {figures}
 

@@ -8,6 +8,7 @@ Open results/examples/index.html.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from gst_jax import audio, corpus
@@ -53,9 +54,10 @@ def versions(run: str, source: str, target: str) -> dict[str, audio.Sound]:
     root = corpus.build(corpus.default_directory()) / "paired" / "test" / "rearranged"
     original, truth = (audio.read_wave(root / genre / TUNE) for genre in (source, target))
     before, after = (settings.statistics[genre] for genre in (source, target))
-    equaliser = Translator(settings.config.audio, lambda log_mel: rivals.equalise(log_mel, before, after))
+    conversion = Translator.from_run(run, to=target)
+    equaliser = dataclasses.replace(conversion, generator=lambda log_mel: rivals.equalise(log_mel, before, after))
     found = {"input": original.samples}
-    for title, translator in (("conversion", Translator.from_run(run, to=target)), ("equaliser", equaliser)):
+    for title, translator in (("conversion", conversion), ("equaliser", equaliser)):
         found[title] = translator(original.samples, original.sample_rate)
     found["true arrangement"] = truth.samples
     return {

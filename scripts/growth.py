@@ -83,15 +83,17 @@ def measure(key: str, value: float, steps: int) -> dict[str, float]:
 
 def corpus_of(hours: int, settings: config.Config, folder: Path) -> benchmark.BatchAt:
     """Return the batches of two genres of some hours each: a memory-mapped file as `data` keeps, all holes."""
+    from gst_jax import fine_structure
     from gst_jax.data import Batches, Genre, Track
 
     frames = hours * 3600 * settings.audio.sample_rate // settings.audio.hop_length
     mels = settings.audio.n_mels
     log_mel = np.memmap(folder / "log_mel", np.float32, "w+", shape=(frames, mels))
+    fine = fine_structure.flat(settings.audio)
     level = config.Statistics(mean=(0.0,) * mels, deviation=(1.0,) * mels, highest=(99.0,) * mels)
     song = 240 * settings.audio.sample_rate // settings.audio.hop_length
     tracks = tuple(Track(Path("song"), start, song) for start in range(0, frames - song, song))
-    genres = [Genre(name, log_mel, tracks, (), (), 60.0 * hours, level) for name in "ab"]
+    genres = [Genre(name, log_mel, tracks, (), (), 60.0 * hours, level, fine) for name in "ab"]
     return Batches(*genres, settings).batch_at
 
 

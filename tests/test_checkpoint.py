@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from gst_jax import checkpoint, config, cyclegan
+from gst_jax import checkpoint, config, cyclegan, fine_structure
 from gst_jax.checkpoint import CheckpointError
 
 SMOKE = config.load("configs/smoke.toml")
@@ -22,6 +22,7 @@ def write_run(run_dir, settings):
         audio_dir=None,
         provenance={},
     )
+    fine_structure.write(run_dir, [fine_structure.flat(settings.audio)] * 2)
     config.write_run(run, run_dir)
 
 
@@ -148,6 +149,8 @@ def test_exported_generators_convert_as_the_run_does_to_half_precision(run_dir, 
         for (path, x), y in zip(jax.tree.leaves_with_path(whole), jax.tree.leaves(small), strict=True):
             assert y.dtype == np.float32
             np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-6, err_msg=jax.tree_util.keystr(path))
+    for kept, exported in zip(fine_structure.read(run_dir), fine_structure.read(tmp_path / "small"), strict=True):
+        np.testing.assert_array_equal(kept, exported)
     size = sum(path.stat().st_size for path in (tmp_path / "small").rglob("*"))
     assert size < sum(path.stat().st_size for path in run_dir.rglob("*") if path.is_file()) / 5
     with pytest.raises(checkpoint.CheckpointError, match="exists"):

@@ -1,18 +1,18 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gst_jax import audio as sound
-from gst_jax import config, conversion
+from gst_jax import config, conversion, fine_structure
 from gst_jax.inference import Translator
 
-IDENTITY = Translator(config.AudioConfig(n_mels=64), lambda log_mel: log_mel)
-QUIETER_TREBLE = Translator(
-    config.AudioConfig(n_mels=64), lambda log_mel: log_mel - np.linspace(0, 20, 64, dtype=np.float32)
-)
+AUDIO = config.AudioConfig(n_mels=64)
+IDENTITY = Translator(AUDIO, lambda log_mel: log_mel, fine_structure.flat(AUDIO))
+QUIETER_TREBLE = replace(IDENTITY, generator=lambda log_mel: log_mel - np.linspace(0, 20, 64, dtype=np.float32))
 
 
 def write(path, seconds=0.5, rate=16_000, channels=1, subtype=None):
@@ -147,9 +147,10 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     code = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
-        "from gst_jax import conversion, config; from gst_jax.inference import Translator;"
+        "from gst_jax import conversion, config, fine_structure; from gst_jax.inference import Translator;"
         f"out = {str(tmp_path / 'out')!r}; jobs = conversion.plan([{str(source)!r}], out);"
-        "conversion.convert(jobs, Translator(config.AudioConfig(n_mels=64), lambda log_mel: log_mel), out)"
+        "audio = config.AudioConfig(n_mels=64);"
+        "conversion.convert(jobs, Translator(audio, lambda log_mel: log_mel, fine_structure.flat(audio)), out)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode != 0 and "OSError" in done.stderr

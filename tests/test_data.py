@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gst_jax import audio, data
+from gst_jax import audio, data, fine_structure
 from gst_jax.audio import AudioError
 from gst_jax.config import AudioConfig, Config, DataConfig, Statistics, TrainingConfig
 
@@ -38,7 +38,7 @@ def made_genre(name, lengths, rng=None):
         data.Track(Path(f"{i}.wav"), start, n) for i, (start, n) in enumerate(zip(starts, lengths, strict=True))
     )
     statistics = Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64, highest=(99.0,) * 64)
-    return data.Genre(name, log_mel, tracks, (), (), 1.0, statistics)
+    return data.Genre(name, log_mel, tracks, (), (), 1.0, statistics, fine_structure.flat(AUDIO))
 
 
 def batches(genre_a, genre_b, batch_size=2, seed=0):
@@ -104,6 +104,13 @@ def test_statistics_are_those_of_the_training_frames(audio_dir, tmp_path):
     np.testing.assert_allclose(genre.statistics.mean, frames.mean(axis=0), atol=1e-9)
     np.testing.assert_allclose(genre.statistics.deviation, np.maximum(frames.std(axis=0), 1.0), atol=1e-9)
     np.testing.assert_array_equal(np.float32(genre.statistics.highest), frames.max(axis=0).astype(np.float32))
+
+
+def test_fine_structure_is_that_of_the_training_tracks(audio_dir, tmp_path):
+    genre = data.load_genre(audio_dir / "harp", AUDIO, DataConfig(held_out_fraction=0.3), tmp_path)
+    waveforms = (audio.read_wave(track.path).samples[:, 0] for track in genre.tracks)
+    np.testing.assert_array_equal(genre.fine_structure, fine_structure.fit(waveforms, AUDIO))
+    assert genre.fine_structure.any()
 
 
 def test_a_band_that_never_moves_has_a_deviation_of_one_decibel(tmp_path):
@@ -273,7 +280,8 @@ def test_processes_that_fill_the_cache_at_once_agree(audio_dir, tmp_path, decode
     for genre in inner:
         np.testing.assert_array_equal(genre.log_mel, outer.log_mel)
         assert (genre.tracks, genre.statistics) == (outer.tracks, outer.statistics)
-    assert sorted(path.suffix for path in tmp_path.rglob("*") if path.is_file()) == [".json", ".npy"]
+        np.testing.assert_array_equal(genre.fine_structure, outer.fine_structure)
+    assert sorted(path.suffix for path in tmp_path.rglob("*") if path.is_file()) == [".fine", ".json", ".npy"]
 
 
 # Batches ------------------------------------------------------------------------------------------------------------

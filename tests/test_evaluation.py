@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gst_jax import checkpoint, config, corpus, cyclegan, data, evaluation
+from gst_jax import checkpoint, config, corpus, cyclegan, data, evaluation, fine_structure
 from gst_jax.audio import log_mel, resample
 from gst_jax.config import AudioConfig, ConfigError, Statistics
 from gst_jax.evaluation import bars, hearing, rivals, scores, songs
@@ -40,7 +40,8 @@ def test_equalised_sound_has_the_level_asked_for():
         mean=tuple(own.mean(axis=0)), deviation=tuple(own.std(axis=0)), highest=tuple(own.max(axis=0))
     )
     after = replace(before, mean=tuple(own.mean(axis=0) - np.linspace(0, 20, 64)))
-    change = log_mel(rivals.equaliser(wave, before, after, AUDIO), AUDIO).mean(axis=0) - own.mean(axis=0)
+    out = rivals.equaliser(wave, before, after, AUDIO, fine_structure.flat(AUDIO))
+    change = log_mel(out, AUDIO).mean(axis=0) - own.mean(axis=0)
     np.testing.assert_allclose(change[4:-4], -np.linspace(0, 20, 64)[4:-4], atol=1.0)
 
 
@@ -52,7 +53,7 @@ def test_distortion_makes_new_harmonics():
 
 
 def distorted(wave):
-    return rivals.distortion(wave, flat(0.0, 6.0), AUDIO)
+    return rivals.distortion(wave, flat(0.0, 6.0), AUDIO, fine_structure.flat(AUDIO))
 
 
 def test_a_mosaic_of_the_song_itself_is_the_song():
@@ -200,6 +201,7 @@ def run_dir(tmp_path_factory, audio_dir):
         run = config.Run(
             pair=("harp", "organ"), config=settings, statistics=levels, audio_dir=str(audio_dir), provenance={}
         )
+        fine_structure.write(path, [fine_structure.flat(settings.audio)] * 2)
         config.write_run(run, path)
         with checkpoint.open_checkpoints(path, 1) as checkpoints:
             checkpoint.save(checkpoints, cyclegan.init_state(settings))

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gst_jax import audio as sound
-from gst_jax import checkpoint, config, cyclegan, inference, streams
+from gst_jax import checkpoint, config, cyclegan, fine_structure, inference, streams
 from gst_jax.inference import WINDOW, Translator
 
 AUDIO = config.AudioConfig(n_mels=64)
-IDENTITY = Translator(AUDIO, lambda log_mel: log_mel)
+FLAT = fine_structure.flat(AUDIO)
+IDENTITY = Translator(AUDIO, lambda log_mel: log_mel, FLAT)
 
 
 def noise(count, channels=1, level=0.1):
@@ -34,6 +35,7 @@ def run_dir(tmp_path_factory):
         genre: config.Statistics(mean=(mean,) * 64, deviation=(10.0,) * 64, highest=(99.0,) * 64)
         for genre, mean in (("folk", 0.0), ("jazz", -6.0))
     }
+    fine_structure.write(path, [FLAT, FLAT])
     config.write_run(
         config.Run(pair=("folk", "jazz"), config=small, statistics=level, audio_dir=None, provenance={}), path
     )
@@ -60,7 +62,7 @@ def test_nothing_converted_is_louder_than_the_target_ever_was(run_dir, tmp_path)
 )
 def test_output_has_the_shape_of_any_input(rate, seconds, channels):
     wave = noise(1 + int(seconds * rate / channels), channels)
-    out = Translator(AUDIO, tilt)(wave, rate)
+    out = Translator(AUDIO, tilt, FLAT)(wave, rate)
     assert out.shape == wave.shape and out.dtype == np.float32 and np.isfinite(out).all()
 
 
@@ -77,7 +79,7 @@ def test_an_unchanged_log_mel_gives_the_input_back(rate):
 
 def test_strength_0_gives_the_samples_bit_for_bit():
     wave = noise(30_000, 2, level=2.0)  # beyond full scale, where any processing would limit it
-    translator = Translator(AUDIO, tilt)
+    translator = Translator(AUDIO, tilt, FLAT)
     assert translator(wave, 44_100, strength=0).tobytes() == wave.tobytes()
     streamed = np.concatenate(list(translator.stream([wave[:9], wave[9:]], 44_100, strength=0)))
     assert streamed.tobytes() == wave.tobytes()
@@ -88,7 +90,7 @@ def test_strength_moves_the_log_mel_steadily():
     before = sound.log_mel(wave, AUDIO)
     slopes = []
     for strength in (0, 0.25, 0.5, 0.75, 1):
-        change = sound.log_mel(Translator(AUDIO, tilt)(wave, 16_000, strength), AUDIO) - before
+        change = sound.log_mel(Translator(AUDIO, tilt, FLAT)(wave, 16_000, strength), AUDIO) - before
         slopes.append(np.polyfit(np.arange(AUDIO.n_mels), change.mean(axis=0), 1)[0] * (AUDIO.n_mels - 1))
     assert slopes == pytest.approx([0, -6.25, -12.5, -18.75, -25], abs=1.0)
 
@@ -101,14 +103,14 @@ def test_the_generator_sees_one_shape():
         return log_mel
 
     for seconds in (0.01, 1, 9, 30):
-        Translator(AUDIO, generator)(noise(int(16_000 * seconds)), 16_000)
+        Translator(AUDIO, generator, FLAT)(noise(int(16_000 * seconds)), 16_000)
     assert shapes == {(WINDOW, AUDIO.n_mels)}
 
 
 def test_frames_reach_the_generator_as_the_analysis_makes_them():
     seen = []
     wave = noise(16_000 * 12)[:, 0]
-    Translator(AUDIO, lambda log_mel: seen.append(log_mel) or log_mel)(wave, 16_000)
+    Translator(AUDIO, lambda log_mel: seen.append(log_mel) or log_mel, FLAT)(wave, 16_000)
     expected = sound.log_mel(wave, AUDIO)
     start = WINDOW - 2 * inference.CONTEXT - inference.FADE - inference.CONTEXT
     assert np.allclose(seen[0][inference.CONTEXT :], expected[: WINDOW - inference.CONTEXT], atol=1e-3)
@@ -119,7 +121,7 @@ def test_frames_reach_the_generator_as_the_analysis_makes_them():
 @pytest.mark.parametrize("frames", [1, 100, 2000])
 def test_a_log_mel_of_any_length_converts(frames):
     log_mel = np.random.default_rng(0).standard_normal((frames, AUDIO.n_mels)).astype(np.float32)
-    assert np.allclose(Translator(AUDIO, tilt).convert_log_mel(log_mel), tilt(log_mel), atol=1e-5)
+    assert np.allclose(Translator(AUDIO, tilt, FLAT).convert_log_mel(log_mel), tilt(log_mel), atol=1e-5)
 
 
 def level_jumps(wave):
@@ -134,7 +136,7 @@ def test_joins_of_windows_cannot_be_told_from_the_rest():
     def generator(log_mel):  # like an instance norm, it depends on the whole window
         return tilt(log_mel) * (1 + 0.1 * np.sin(1000 * log_mel.mean()))
 
-    out = Translator(AUDIO, generator)(wave, 16_000)
+    out = Translator(AUDIO, generator, FLAT)(wave, 16_000)
     size = WINDOW - 2 * inference.CONTEXT - inference.FADE
     for jumps in level_jumps(out):
         joins = np.zeros(len(jumps), bool)
@@ -146,7 +148,7 @@ def test_joins_of_windows_cannot_be_told_from_the_rest():
 
 def test_a_stream_equals_the_whole_but_for_its_loudness():
     wave = noise(44_100 * 15, 2)
-    translator = Translator(AUDIO, tilt)
+    translator = Translator(AUDIO, tilt, FLAT)
     whole = translator(wave, 44_100)
     blocks = np.split(wave, [1, 5000, 5001, 200_000, 400_000])
     streamed = np.concatenate(list(translator.stream(blocks, 44_100)))
@@ -174,17 +176,17 @@ def test_a_stream_holds_back_at_most_12_seconds(monkeypatch):
 
 def test_loudness_is_the_input_s():
     wave = noise(16_000 * 6)
-    out = Translator(AUDIO, lambda log_mel: log_mel - 12)(wave, 16_000)
+    out = Translator(AUDIO, lambda log_mel: log_mel - 12, FLAT)(wave, 16_000)
     assert out.std() == pytest.approx(wave.std(), rel=0.01)
 
 
 def test_nothing_clips():
     wave = np.clip(noise(44_100 * 3, 2, level=0.5), -1, 1)
-    assert np.abs(Translator(AUDIO, tilt)(wave, 44_100)).max() < 10 ** (-1 / 20)
+    assert np.abs(Translator(AUDIO, tilt, FLAT)(wave, 44_100)).max() < 10 ** (-1 / 20)
 
 
 def test_silence_stays_silence():
-    loud = Translator(AUDIO, lambda log_mel: log_mel + 40)
+    loud = Translator(AUDIO, lambda log_mel: log_mel + 40, FLAT)
     assert not loud(np.zeros((48_000, 2), np.float32), 16_000).any()
 
 

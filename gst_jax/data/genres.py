@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from gst_jax import audio as sound
+from gst_jax import fine_structure
 from gst_jax.audio import AudioError
 from gst_jax.config import AudioConfig, DataConfig, Statistics
 
@@ -22,7 +23,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Progress = Callable[..., Any]  # as tqdm.tqdm: (iterable, total=, desc=, unit=) -> iterable
 Skipped = tuple[Path, str]  # a file with the reason
 
-_CACHE_VERSION = 2  # raise it when the same files would give other frames
+_CACHE_VERSION = 3  # raise it when the same files would give other frames
 _MIN_DEVIATION = 1.0  # dB: a band that never moves must not have its noise blown up
 
 
@@ -46,6 +47,7 @@ class Genre:
     skipped: tuple[Skipped, ...]
     minutes: float  # of training sound
     statistics: Statistics
+    fine_structure: Array  # float32 [M + 1, n_fft // 2 + 1], from `fine_structure.Fit`
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _plan(folder: Path, audio: AudioConfig, data: DataConfig, cache_dir: Path) -
     state = [[str(path.relative_to(folder)), *_size_and_time(path)] for path in files + foreign]
     place = f"{folder.name}-{_digest([settings, str(folder.resolve())])}"
     index = cache_dir / "mels" / place / f"{_digest(state)}.json"
-    if index.exists() and index.with_suffix(".npy").exists():
+    if index.exists() and all(index.with_suffix(suffix).exists() for suffix in (".npy", ".fine")):
         return _Plan(folder, index)
     skipped = [(path, f"{path.suffix} cannot be read: export it as WAV, FLAC or MP3") for path in foreign]
     usable = []
@@ -148,13 +150,14 @@ def _load(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> Genre:
         skipped=tuple((plan.folder / path, reason) for path, reason in index["skipped"]),
         minutes=len(log_mel) / audio.frames_per_second / 60,
         statistics=Statistics(**{name: tuple(index[name]) for name in ("mean", "deviation", "highest")}),
+        fine_structure=np.load(plan.index.with_suffix(".fine")),
     )
 
 
 def _write_cache(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> None:
-    """Decode the training tracks into an .npy file, then describe them in the index.
+    """Decode the training tracks into an .npy file, then describe them: fine structure, index.
 
-    Either appears whole, by a rename, under a name made of what went in: processes that do this at the same
+    Each appears whole, by a rename, under a name made of what went in: processes that do this at the same
     time do the work twice, no harm done.
     """
     plan.index.parent.mkdir(parents=True, exist_ok=True)
@@ -162,6 +165,7 @@ def _write_cache(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> 
     skipped = list(plan.skipped)
     total, squares = np.zeros(audio.n_mels), np.zeros(audio.n_mels)
     highest = np.full(audio.n_mels, sound.LOG_MEL_FLOOR, np.float32)
+    fit = fine_structure.Fit(audio)
     start = 0
     paths = plan.training
     if progress is not None:
@@ -169,13 +173,15 @@ def _write_cache(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> 
     with _replacing(plan.index.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
         _write_shape(file, (0, audio.n_mels))
         for path in paths:
-            log_mel = _read_log_mel(path, audio)
+            waveform = _read_mono(path, audio)
+            log_mel = sound.log_mel(waveform, audio)
             if len(log_mel) < audio.segment_frames:
                 skipped.append((path, _too_short(len(log_mel) / audio.frames_per_second, audio)))
             elif log_mel.max() <= sound.LOG_MEL_FLOOR:
                 skipped.append((path, "it is silent"))
             else:
                 file.write(log_mel.data)
+                fit.add(waveform)
                 total += log_mel.sum(axis=0, dtype=np.float64)
                 squares += np.square(log_mel, dtype=np.float64).sum(axis=0)
                 np.maximum(highest, log_mel.max(axis=0), out=highest)
@@ -193,6 +199,8 @@ def _write_cache(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> 
         "deviation": deviation.tolist(),
         "highest": highest.tolist(),
     }
+    with _replacing(plan.index.with_suffix(".fine")) as temporary, temporary.open("wb") as file:
+        np.save(file, fit.solve())
     with _replacing(plan.index) as temporary:
         temporary.write_text(json.dumps(index, indent=1), encoding="ascii")
     for path in plan.index.parent.glob("[!.]*"):
@@ -200,11 +208,11 @@ def _write_cache(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> 
             path.unlink(missing_ok=True)
 
 
-def _read_log_mel(path: Path, audio: AudioConfig) -> Array:
+def _read_mono(path: Path, audio: AudioConfig) -> Array:
     decoded = sound.read_wave(path)
     waveform, rate = sound.mono(decoded.samples), decoded.sample_rate
     del decoded  # of an hour in stereo, a gigabyte
-    return sound.log_mel(sound.resample(waveform, rate, audio.sample_rate), audio)
+    return sound.resample(waveform, rate, audio.sample_rate)
 
 
 def _write_shape(file: BinaryIO, shape: tuple[int, int]) -> None:

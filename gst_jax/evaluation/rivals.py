@@ -26,21 +26,23 @@ def equalise(log_mel: Array, source: Statistics, target: Statistics) -> Array:
     return np.clip(wanted, sound.LOG_MEL_FLOOR, target.highest).astype(np.float32)
 
 
-def equaliser(waveform: Array, source: Statistics, target: Statistics, audio: AudioConfig) -> Array:
-    """Match the mean and deviation of each mel bin to the target's by a time-varying filter: [N] -> [N]."""
+def equaliser(
+    waveform: Array, source: Statistics, target: Statistics, audio: AudioConfig, fine_structure: Array
+) -> Array:
+    """Match the mean and deviation of each mel bin to the target's, with its fine structure: [N] -> [N]."""
     log_mel = sound.log_mel(waveform, audio)
     wanted = equalise(log_mel, source, target)
-    return synthesize(waveform[:, None], audio.sample_rate, log_mel, wanted, audio)[:, 0]
+    return synthesize(waveform[:, None], audio.sample_rate, log_mel, wanted, audio, fine_structure)[:, 0]
 
 
-def distortion(waveform: Array, target: Statistics, audio: AudioConfig) -> Array:
+def distortion(waveform: Array, target: Statistics, audio: AudioConfig, fine_structure: Array) -> Array:
     """Play through a guitar pedal (tanh), then equalise with the track's own statistics: [N] -> [N]."""
     level = max(float(np.sqrt(np.mean(np.square(waveform)))), 1e-4)
     driven = np.tanh(_DRIVE * 0.1 / level * waveform).astype(np.float32) * np.float32(level)
     log_mel = sound.log_mel(driven, audio)
     mean, deviation, highest = log_mel.mean(axis=0), log_mel.std(axis=0), log_mel.max(axis=0)
     own = Statistics(mean=tuple(mean), deviation=tuple(deviation), highest=tuple(highest))
-    return equaliser(driven, own, target, audio)
+    return equaliser(driven, own, target, audio, fine_structure)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -47,13 +48,17 @@ def make_rows(
         return lambda waveform: translator(waveform, audio.sample_rate, strength=strength)
 
     trained = Translator.from_run(run_dir, to=target)
+
+    def by(generator: Callable[[Array], Array]) -> Row:
+        return through(dataclasses.replace(trained, generator=generator))
+
     return {
         "conversion": through(trained),
         "untouched input": lambda waveform: waveform,
-        "equaliser": through(Translator(audio, lambda log_mel: rivals.equalise(log_mel, before, after))),
+        "equaliser": by(lambda log_mel: rivals.equalise(log_mel, before, after)),
         "musaicing": lambda waveform: rivals.musaicing(waveform, before, after, palette, audio),
-        "distortion": lambda waveform: rivals.distortion(waveform, after, audio),
-        "untrained generator": through(Translator(audio, _untrained(run, source, target))),
+        "distortion": lambda waveform: rivals.distortion(waveform, after, audio, trained.fine_structure),
+        "untrained generator": by(_untrained(run, source, target)),
         **{f"conversion at {strength:g}": through(trained, strength) for strength in strengths},
     }
 

@@ -1,0 +1,124 @@
+"""Learn how a genre's spectra lie within their mel bands, which a log-mel cannot say."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gst_jax import audio as sound
+from gst_jax.config import AudioConfig, ConfigError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_FILE = "fine_structure.npz"
+_RIDGE = 1e-3  # of the mean variance of a band
+_BLOCK_SECONDS = 60
+
+
+class Fit:
+    """Ridge regression of each bin's level on the levels of all mel bands of its frame, both in dB.
+
+    Which partials and which noise fill a band depends on the other bands of the frame, and differently in each
+    genre. Only moments are kept, so any length of sound is one pass and constant memory.
+    """
+
+    def __init__(self, audio: AudioConfig) -> None:
+        """Begin with no sound, to be measured by the analysis `audio`."""
+        self._audio = audio
+        bins = audio.n_fft // 2 + 1
+        self._count = 0
+        self._bands, self._bins = np.zeros(audio.n_mels), np.zeros(bins)
+        self._squares, self._products = np.zeros((audio.n_mels, audio.n_mels)), np.zeros((audio.n_mels, bins))
+
+    def add(self, waveform: Array) -> None:
+        """Learn from a waveform [N] at the analysis's sample rate."""
+        size = _BLOCK_SECONDS * self._audio.sample_rate
+        for start in range(0, len(waveform), size):
+            block = waveform[start : start + size]
+            log_mel = sound.log_mel(block, self._audio)
+            spectrum = sound.stft(block, self._audio)
+            levels = _decibels(spectrum.real**2 + spectrum.imag**2)
+            self._count += len(log_mel)
+            self._bands += log_mel.sum(axis=0, dtype=np.float64)
+            self._bins += levels.sum(axis=0, dtype=np.float64)
+            self._squares += log_mel.T @ log_mel
+            self._products += log_mel.T @ levels
+
+    def solve(self) -> Array:
+        """Return the map, float32 [M + 1, n_fft // 2 + 1]: a row for each band's dB, then the constant."""
+        count = max(self._count, 1)
+        bands, bins = self._bands / count, self._bins / count
+        covariance = self._squares / count - np.outer(bands, bands)
+        variance = np.maximum(np.diag(covariance), 1.0)  # dB squared: a band that never moves explains nothing
+        covariance[np.diag_indices_from(covariance)] = variance * (1 + _RIDGE)
+        slope = np.linalg.solve(covariance, self._products / count - np.outer(bands, bins))
+        return np.concatenate([slope, [bins - bands @ slope]]).astype(np.float32)
+
+
+def fit(waveforms: Iterable[Array], audio: AudioConfig) -> Array:
+    """Learn from waveforms [N] at once: float32 [M + 1, n_fft // 2 + 1], as `Fit.solve`."""
+    found = Fit(audio)
+    for waveform in waveforms:
+        found.add(waveform)
+    return found.solve()
+
+
+def flat(audio: AudioConfig) -> Array:
+    """Return the map, shaped as `Fit.solve`'s, that fills every band evenly."""
+    return np.zeros((audio.n_mels + 1, audio.n_fft // 2 + 1), np.float32)
+
+
+def fill(fine_structure: Array, band_powers: Array, frequencies: Array, audio: AudioConfig) -> Array:
+    """Predict the power of bins from that of the mel bands.
+
+    Args:
+        fine_structure: from `Fit.solve`.
+        band_powers: [..., M], as the analysis measures them.
+        frequencies: [F] Hz, of the bins wanted, at most half the analysis's sample rate.
+        audio: of the analysis.
+
+    Returns:
+        float32 [..., F], on the scale of the analysis's spectra.
+    """
+    position = frequencies * np.float32(audio.n_fft / audio.sample_rate)
+    lower = np.minimum(position.astype(int), audio.n_fft // 2 - 1)
+    weight = (position - lower).astype(np.float32)
+    laid = fine_structure[:, lower] * (1 - weight) + fine_structure[:, lower + 1] * weight
+    levels = _decibels(band_powers) @ laid[:-1] + laid[-1]
+    return np.exp(levels * np.float32(math.log(10.0) / 10.0))
+
+
+def write(run_dir: str | os.PathLike[str], fine_structures: Sequence[Array]) -> None:
+    """Keep the maps of a pair's two genres in a run directory, whole or not at all."""
+    target = Path(run_dir, _FILE)
+    temporary = target.with_name(f"{_FILE}.tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, *fine_structures)
+    temporary.replace(target)
+
+
+def read(run_dir: str | os.PathLike[str]) -> tuple[Array, Array]:
+    """Return the maps of a run's two genres, in the order of its pair.
+
+    Raises:
+        ConfigError: when the run directory has none.
+    """
+    try:
+        with np.load(Path(run_dir, _FILE)) as stored:
+            return stored["arr_0"], stored["arr_1"]
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{run_dir} holds no {_FILE}: it is of an older version of gst_jax; train it again with "
+            "python -m gst_jax.train"
+        ) from error
+
+
+def _decibels(power: Array) -> Array:
+    """Return the level of powers, float32 dB, never below that of an empty mel band."""
+    floor = np.float32(10.0 ** (sound.LOG_MEL_FLOOR / 10.0))
+    return np.float32(10.0) * np.log10(np.maximum(power, floor))
