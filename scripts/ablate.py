@@ -3,18 +3,21 @@
     python scripts/ablate.py --minutes=3 --out=results/ablations.json --table=results/ablations.md
 
 One recipe runs on each core. Rows already in --out are kept, so that an interrupted comparison goes on;
---minutes=10,30 --rows="default;default, seed 1" measures only some recipes at those times.
+--minutes=10,30 --rows="default;default, seed 1" measures only some recipes at those times, the longer training going
+on where the shorter one ended. --runs=FOLDER keeps what was trained, so that measuring it anew needs no training.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,6 +42,8 @@ RECIPES: dict[str, tuple[str, list[str]]] = {
     "least squares": ("frames", ["loss.logistic=false"]),
     "batch of 8": ("frames", ["training.batch_size=8"]),
     "learning rate 1e-4": ("frames", ["training.learning_rate=1e-4"]),
+    "accumulation 4": ("frames", ["training.accumulation_steps=4"]),
+    "segments of 4 s": ("frames", ["audio.segment_seconds=4"]),
     "not residual": ("frames", ["model.residual=false"]),
 }
 MEASURES = ("rearranged", "reorchestrated", "style", "called")
@@ -49,6 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", default="folk_rock,folk_jazz")
     parser.add_argument("--minutes", default="3", help="of training, separated by commas")
+    parser.add_argument("--runs", help="folder to keep the run directories in (default: none is kept)")
     parser.add_argument("--rows", help="recipes, separated by semicolons (default: all)")
     parser.add_argument("--out", required=True, help="JSON file of the figures")
     parser.add_argument("--table", help="Markdown file to write")
@@ -60,28 +66,29 @@ def main() -> None:
     out = Path(arguments.out)
     result = json.loads(out.read_text()) if out.exists() else {"pairs": {}, "commands": []}
     names = arguments.rows.split(";") if arguments.rows else list(RECIPES)
-    jobs = [
-        (pair, name, float(minutes))
-        for minutes in arguments.minutes.split(",")
-        for name in names
-        for pair in arguments.pairs.split(",")
-    ]
-    jobs = [job for job in jobs if key(*job[1:]) not in result["pairs"].get(job[0], {})]
+    minutes = sorted(float(text) for text in arguments.minutes.split(","))
+    jobs = []
+    for name in names:
+        for pair in arguments.pairs.split(","):
+            missing = [time for time in minutes if key(name, time) not in result["pairs"].get(pair, {})]
+            if missing:
+                jobs.append((pair, name, missing))
     free = sorted(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(len(free)) as pool:
+    with ThreadPoolExecutor(len(free)) as pool, tempfile.TemporaryDirectory() as scratch:
+        runs = Path(arguments.runs or scratch)
 
-        def work(job: tuple[str, str, float]) -> tuple[tuple[str, str, float], dict]:
+        def work(job: tuple[str, str, list[float]]) -> list[tuple[str, str, float, dict]]:
             core = free.pop()
             try:
-                return job, train_and_measure(*job, core)
+                return [(*job[:2], time, rows) for time, rows in train_and_measure(*job, runs, core)]
             finally:
                 free.append(core)
 
-        for (pair, name, minutes), rows in pool.map(work, jobs):
+        for pair, name, time, rows in itertools.chain.from_iterable(pool.map(work, jobs)):
             of_pair = result["pairs"].setdefault(pair, {})
             for row, figures in rows.items():
                 if row == "conversion":
-                    of_pair[key(name, minutes)] = figures
+                    of_pair[key(name, time)] = figures
                 else:
                     of_pair[row] = figures
             result["provenance"] = provenance.collect()
@@ -89,7 +96,7 @@ def main() -> None:
             temporary = out.with_name(out.name + ".tmp")
             temporary.write_text(json.dumps(result, indent=1) + "\n")
             temporary.replace(out)
-            print(pair, table({key(name, minutes): of_pair[key(name, minutes)]}).splitlines()[-1], flush=True)
+            print(pair, table({key(name, time): of_pair[key(name, time)]}).splitlines()[-1], flush=True)
     if arguments.table:
         Path(arguments.table).write_text(document(result))
 
@@ -99,33 +106,41 @@ def key(name: str, minutes: float) -> str:
     return f"{name} ({minutes:g} min)"
 
 
-def train_and_measure(pair: str, name: str, minutes: float, core: int) -> dict:
-    """Train one recipe on one core, then measure it there."""
+def train_and_measure(
+    pair: str, name: str, minutes: Sequence[float], runs: Path, core: int
+) -> Iterator[tuple[float, dict]]:
+    """Train one recipe on one core, and measure it there whenever it has trained for one of the minutes."""
     path, changes = RECIPES[name]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    with tempfile.TemporaryDirectory() as folder:
-        train = [
-            sys.executable,
-            "-m",
-            "gst_jax.train",
-            f"--pair={pair}",
-            f"--config=configs/{path}.toml",
-            f"--minutes={minutes}",
-        ]
-        train += [f"--run_dir={folder}/run", "--set=training.epochs=100000", "--set=training.checkpoint_every=100000"]
-        train += [f"--set={change}" for change in changes]
-        look = [sys.executable, __file__, "--out=-", f"--measure={folder}/run", f"--rows={name}"]
-        for command in (train, look):
-            done = subprocess.run(
-                command,
-                env=environment,
-                capture_output=True,
-                text=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, {core}),
-            )
-            if done.returncode:
-                sys.exit(f"{name}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    changes = ["training.epochs=1000000", "training.checkpoint_every=1000000", *changes]
+    before, trained = None, 0.0
+    for time in minutes:
+        run = runs / pair / key(name, time)
+        if not run.exists():
+            unfinished = run.with_name(f"{run.name}.tmp")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            if before:
+                shutil.copytree(before, unfinished)
+            train = [sys.executable, "-m", "gst_jax.train", f"--pair={pair}", f"--config=configs/{path}.toml"]
+            train += [f"--minutes={time - trained}", f"--run_dir={unfinished}"]
+            on_core([*train, *(f"--set={change}" for change in changes)], core)
+            unfinished.rename(run)
+        before, trained = run, time
+        look = [sys.executable, __file__, "--out=-", f"--measure={run}", f"--rows={name}"]
+        yield time, json.loads(on_core(look, core).splitlines()[-1])
+
+
+def on_core(command: Sequence[str], core: int) -> str:
+    """Run a command on one core; return what it printed."""
+    done = subprocess.run(
+        command,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: {done.stderr[-2000:]}")
+    return done.stdout
 
 
 def measure(run_dir: Path, also: Sequence[str]) -> dict:
