@@ -13,23 +13,27 @@ from flax import struct
 
 from gst_jax import losses
 from gst_jax.config import Config, ModelConfig, TrainingConfig
-from gst_jax.models import Parameters, draw_parameters, networks
+from gst_jax.models import TRANSPORT, Parameters, draw_parameters, networks
 
 
 @struct.dataclass
 class TrainState:
     """Everything that a checkpoint holds.
 
-    `step` counts micro-batches; `opt_state.gradient_step` counts updates; `skipped` counts the micro-batches whose
-    gradient was not finite. `parameters` is `{"generator": {"ab", "ba"}, "discriminator": {"a", "b"}}`; `ema` holds
-    the averaged generators `{"ab", "ba"}` that convert.
+    `step` counts micro-batches, `skipped` those whose gradient was not finite. `parameters` is `{"generator":
+    {"ab", "ba"}, "discriminator": {"a", "b"}}`; `ema` holds the averaged generators `{"ab", "ba"}` that convert.
     """
 
     step: jax.Array
     skipped: jax.Array
     parameters: Parameters
     ema: Parameters
-    opt_state: optax.MultiStepsState
+    opt_state: optax.MaskedState
+
+    @property
+    def updates(self) -> jax.Array:
+        """Updates of the parameters so far."""
+        return self.opt_state.inner_state.gradient_step
 
 
 def make_optimizer(training: TrainingConfig) -> optax.GradientTransformation:
@@ -37,11 +41,11 @@ def make_optimizer(training: TrainingConfig) -> optax.GradientTransformation:
 
     One optimizer holds both players, so that their accumulators cannot drift apart. A micro-batch whose gradient is
     not finite changes nothing, and is counted. All parameters are one vector to it: a few large operations compile
-    and run faster than hundreds of small ones.
+    and run faster than hundreds of small ones. The transport, which is not trained, is not among them.
     """
     adam = optax.adam(training.learning_rate, b1=training.beta1, b2=training.beta2)
     steps = optax.MultiSteps(adam, training.accumulation_steps, should_skip_update_fn=optax.skip_not_finite)
-    return optax.flatten(steps.gradient_transformation())
+    return optax.masked(optax.flatten(steps.gradient_transformation()), _trained)
 
 
 def init_state(config: Config) -> TrainState:
@@ -170,24 +174,29 @@ def train_step(
         discriminator, batch, fakes, config
     )
     gradient = {"generator": generator_gradient, "discriminator": discriminator_gradient}
-    updates, opt_state = make_optimizer(config.training).update(gradient, state.opt_state, state.parameters)
-    parameters = optax.apply_updates(state.parameters, updates)
+    changes, opt_state = make_optimizer(config.training).update(gradient, state.opt_state, state.parameters)
+    parameters = optax.apply_updates(state.parameters, changes)
 
     # The decay warms up (1/10, 2/11, ...), or the random start would stay in the average of a short run.
-    updated = opt_state.gradient_step > state.opt_state.gradient_step
-    count = opt_state.gradient_step.astype(jnp.float32)
+    updates = opt_state.inner_state.gradient_step
+    count = updates.astype(jnp.float32)
     decay = jnp.minimum(config.training.ema_decay, count / (count + 9))
-    decay = jnp.where(updated, decay, 1.0)
+    decay = jnp.where(updates > state.updates, decay, 1.0)
     ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, parameters["generator"])
 
     next_state = TrainState(
         step=state.step + 1,
-        skipped=state.skipped + opt_state.skip_state["should_skip"].astype(jnp.int32),
+        skipped=state.skipped + opt_state.inner_state.skip_state["should_skip"].astype(jnp.int32),
         parameters=parameters,
         ema=ema,
         opt_state=opt_state,
     )
     return next_state, generator_metrics | discriminator_metrics
+
+
+def _trained(parameters: Parameters) -> Parameters:
+    """Tell for each parameter whether training changes it."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-2].key != TRANSPORT, parameters)
 
 
 def _adversarial(config: Config) -> Callable[[jax.Array, float], jax.Array]:

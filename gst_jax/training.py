@@ -168,7 +168,7 @@ def _loop(
             now = time.monotonic()
             metrics = {
                 "step": step,
-                "update": int(state.opt_state.gradient_step),
+                "update": int(state.updates),
                 "epoch": step / batches.steps_per_epoch,
                 "seconds": before + now - start,
                 "segments_per_second": 2 * training.batch_size * len(window) / (now - logged_at),
@@ -185,7 +185,7 @@ def _loop(
     return {
         "steps": step,
         "total": total,
-        "updates": int(state.opt_state.gradient_step),
+        "updates": int(state.updates),
         "skipped": int(state.skipped),
         "seconds": before + end - start,
         "interrupted": stop.is_set(),

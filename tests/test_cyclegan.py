@@ -117,7 +117,7 @@ def test_a_step_of_the_frame_networks_moves_all_but_their_transports():
     state = cyclegan.init_state(FRAMES)
     before = jax.tree.map(np.array, state.parameters)
     state, metrics = cyclegan.train_step(state, batch_of(np.random.default_rng(10), mels=FRAMES.audio.n_mels), FRAMES)
-    assert int(state.opt_state.gradient_step) == 1 and all(np.isfinite(float(value)) for value in metrics.values())
+    assert int(state.updates) == 1 and all(np.isfinite(float(value)) for value in metrics.values())
     for (path, old), new in zip(jax.tree.leaves_with_path(before), jax.tree.leaves(state.parameters), strict=True):
         name = jax.tree_util.keystr(path)
         assert (np.abs(old - np.asarray(new)).max() > 0) == ("transport" not in name), name
@@ -147,7 +147,7 @@ def test_step_counts_batches_and_updates(compiled):
     for step in range(1, 10):
         state, _ = compiled(state, batch_of(rng))
         assert int(state.step) == step
-        assert int(state.opt_state.gradient_step) == step // 4
+        assert int(state.updates) == step // 4
     assert int(state.skipped) == 0
 
 
@@ -177,7 +177,7 @@ def test_accumulation_equals_big_batch(compiled):
     for part in micro:
         state, _ = compiled(state, part)
     _, unravel = jax.flatten_util.ravel_pytree(whole)
-    accumulated = jax.tree.leaves_with_path(unravel(state.opt_state.acc_grads))
+    accumulated = jax.tree.leaves_with_path(unravel(state.opt_state.inner_state.acc_grads))
     for (path, x), y in zip(accumulated, jax.tree.leaves(whole), strict=True):
         np.testing.assert_allclose(x, y, atol=2e-4 * np.abs(y).max(), err_msg=jax.tree_util.keystr(path))
 
@@ -233,12 +233,12 @@ def test_a_batch_that_is_not_finite_changes_nothing_and_is_counted(compiled):
     state = cyclegan.init_state(SMOKE)
     for _ in range(2):
         state, _ = compiled(state, batch_of(rng))
-    kept = jax.tree.map(np.array, (state.parameters, state.ema, state.opt_state.acc_grads))
+    kept = jax.tree.map(np.array, (state.parameters, state.ema, state.opt_state.inner_state.acc_grads))
     bad = batch_of(rng)
     bad["a"][0, 0, 0] = np.nan
     state, _ = compiled(state, bad)
-    assert int(state.skipped) == 1 and int(state.step) == 3 and int(state.opt_state.mini_step) == 2
-    assert_trees_equal((state.parameters, state.ema, state.opt_state.acc_grads), kept)
+    assert int(state.skipped) == 1 and int(state.step) == 3 and int(state.opt_state.inner_state.mini_step) == 2
+    assert_trees_equal((state.parameters, state.ema, state.opt_state.inner_state.acc_grads), kept)
 
 
 @pytest.mark.slow
