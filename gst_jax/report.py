@@ -68,7 +68,7 @@ def draw_curves(entries: list[dict[str, float]], settings: Config) -> Any:
     panels = figure.subplots(1, 3)
     for panel, title, names in (
         (panels[0], "Adversarial (generators, both directions)", ["generator/adversarial"]),
-        (panels[1], "Cycle, identity (mean absolute error)", ["generator/cycle", "generator/identity"]),
+        (panels[1], "There and back (mean absolute error)", ["generator/cycle", "generator/identity"]),
         (panels[2], "Discriminators (dotted: cannot tell)", ["discriminator/a", "discriminator/b"]),
     ):
         for name in names:

@@ -1,0 +1,207 @@
+"""Ask a music tagger that never saw this project how near conversions are to the target genre.
+
+    pip download --no-deps musicnn==0.1.0
+    python scripts/outside_judge.py --weights=musicnn-0.1.0-py3-none-any.whl --out=results/outside_judge.json \
+        --runs pretrained/folk_rock pretrained/folk_jazz
+
+The tagger is musicnn (Pons & Serra 2019, "musicnn: pre-trained convolutional neural networks for music audio
+tagging"), trained on the songs of listeners. Its package needs an old TensorFlow, so its weights are read out of the
+wheel, and the network is written down here. Its judgement is the kernel distance between tracks in its penultimate
+layer, by which nothing here was trained or chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import librosa
+import numpy as np
+from jax import numpy as jnp
+
+from gst_jax import provenance
+from gst_jax.config import read_run
+from gst_jax.evaluation import hearing
+from gst_jax.evaluation.rows import make_rows
+from gst_jax.evaluation.songs import gather
+from gst_jax.metrics import bootstrap, style
+
+MODEL = "MSD_musicnn"
+FRAMES, STEP = 187, 93  # of a window, 3 s; from one to the next
+Array = np.ndarray
+
+
+def read_checkpoint(wheel: str) -> dict[str, Array]:
+    """Read the variables of the tagger, a TensorFlow "tensor bundle": a sorted table of names beside raw numbers."""
+    with zipfile.ZipFile(wheel) as archive:
+        table = archive.read(f"musicnn/{MODEL}/.index")
+        numbers = archive.read(f"musicnn/{MODEL}/.data-00000-of-00001")
+    _, at = read_varints(table, len(table) - 48, 2)  # the footer: where the index of indices lies, then the index
+    (offset, size), _ = read_varints(table, at, 2)
+    variables = {}
+    for _, handle in entries(table[offset : offset + size]):
+        (offset, size), _ = read_varints(handle, 0, 2)
+        for name, entry in entries(table[offset : offset + size]):
+            fields = dict(read_message(entry))
+            if name and fields.get(1) == 1:  # float32
+                shape = [dict(read_message(value)).get(1, 1) for _, value in read_message(fields.get(2, b""))]
+                start = fields.get(4, 0)
+                variables[name.decode()] = np.frombuffer(numbers[start : start + fields[5]], "<f4").reshape(shape)
+    return variables
+
+
+def read_varints(data: bytes, at: int, count: int) -> tuple[list[int], int]:
+    """Read integers of seven bits a byte, lowest first; return them with where they end."""
+    values = []
+    for _ in range(count):
+        value = shift = 0
+        while True:
+            byte = data[at]
+            value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
+            if byte < 128:
+                break
+        values.append(value)
+    return values, at
+
+
+def entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the keys and values of a block of the table; each key shares a beginning with the one before."""
+    end = len(block) - 4 - 4 * struct.unpack("<I", block[-4:])[0]
+    at, key = 0, b""
+    while at < end:
+        (shared, fresh, length), at = read_varints(block, at, 3)
+        key = key[:shared] + block[at : at + fresh]
+        yield key, block[at + fresh : at + fresh + length]
+        at += fresh + length
+
+
+def read_message(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield the numbered fields of a protocol buffer: integers, or bytes."""
+    at = 0
+    while at < len(data):
+        (tag,), at = read_varints(data, at, 1)
+        if tag & 7 == 0:
+            (value,), at = read_varints(data, at, 1)
+        elif tag & 7 == 2:
+            (length,), at = read_varints(data, at, 1)
+            value, at = data[at : at + length], at + length
+        else:
+            value, at = data[at : at + 4], at + 4
+        yield tag >> 3, value
+
+
+def log_mel(waveform: Array) -> Array:
+    """Analyse a waveform [N] at 16 kHz as the tagger wants it: [T, 96]."""
+    mel = librosa.feature.melspectrogram(y=waveform, sr=16_000, n_fft=512, hop_length=256, n_mels=96).T
+    return np.log10(1 + 10_000 * mel).astype(np.float32)
+
+
+def make_tagger(v: dict[str, Array]):
+    """Return the function from windows [B, 187, 96] to the penultimate layer [B, 200] and scores of tags [B, 50]."""
+    counts = {"conv2d": 0, "batch_normalization": 0, "dense": 0}
+
+    def next_layer(kind: str) -> str:
+        counts[kind] += 1
+        return kind if counts[kind] == 1 else f"{kind}_{counts[kind] - 1}"
+
+    def norm(x):
+        name = next_layer("batch_normalization")
+        scale = v[f"{name}/gamma"] / np.sqrt(v[f"{name}/moving_variance"] + 1e-3)
+        return x * scale + (v[f"{name}/beta"] - v[f"{name}/moving_mean"] * scale)
+
+    def conv(x, padding):
+        name = next_layer("conv2d")
+        y = jax.lax.conv_general_dilated(
+            x, v[f"{name}/kernel"], (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return norm(jax.nn.relu(y + v[f"{name}/bias"]))
+
+    def dense(x):
+        name = next_layer("dense")
+        return x @ v[f"{name}/kernel"] + v[f"{name}/bias"]
+
+    def tagger(x):
+        counts.update(dict.fromkeys(counts, 0))
+        x = norm(x[..., None])
+        only_time = [(3, 3), (0, 0)]
+        timbral = [conv(x, only_time).max(axis=2) for _ in range(2)]
+        temporal = [conv(x, "SAME").max(axis=2) for _ in range(3)]
+        front = jnp.concatenate([*timbral, *temporal], axis=-1)[..., None]
+        first = conv(front, only_time).swapaxes(2, 3)
+        second = conv(first, only_time).swapaxes(2, 3) + first
+        third = conv(second, only_time).swapaxes(2, 3) + second
+        features = jnp.concatenate([front, first, second, third], axis=2)[..., 0]
+        pooled = jnp.stack([features.max(axis=1), features.mean(axis=1)], axis=-1)  # each feature's two, in turn
+        penultimate = norm(jax.nn.relu(dense(norm(pooled.reshape(len(x), -1)))))
+        return penultimate, jax.nn.sigmoid(dense(penultimate))
+
+    return jax.jit(tagger)
+
+
+TAGS = {"rock": 0, "jazz": 9, "folk": 20}  # of the tagger's fifty
+ROWS = ("conversion", "untouched input", "equaliser", "distortion", "musaicing", "untrained generator")
+
+
+def listen(tagger, waveform: Array, rate: int) -> tuple[Array, Array]:
+    """Return the penultimate layer of each window of a waveform [N], [W, 200], and its tags' scores, [W, 50]."""
+    frames = log_mel(hearing.common(waveform, rate))
+    windows = np.stack([frames[start : start + FRAMES] for start in range(0, len(frames) - FRAMES + 1, STEP)])
+    heard = [tagger(window[None]) for window in windows]  # one shape, so one compilation
+    return tuple(np.concatenate([np.asarray(part[index]) for part in heard]) for index in range(2))
+
+
+def judge(run_dir: str, tagger, split: str) -> dict:
+    """Measure the rows of a run in both directions."""
+    run = read_run(run_dir)
+    rate = run.config.audio.sample_rate
+    material = gather(run, split)
+    reference = {
+        genre: [listen(tagger, track, rate)[0] for track in tracks] for genre, tracks in material.reference.items()
+    }
+    width = style.bandwidth(np.concatenate([windows for tracks in reference.values() for windows in tracks]))
+    found = {}
+    for (source, target), songs in material.songs.items():
+        goal = reference[target]
+        within_goal = style.kernel_means(goal, goal, width)
+        rows = make_rows(run_dir, run, source, target, material.training)
+        made = {row: [rows[row](song.source) for song in songs] for row in ROWS}
+        made |= {f"true target, {name}": [song.truths[name] for song in songs] for name in songs[0].truths}
+        found[f"{source} to {target}"] = {}
+        for row, waveforms in made.items():
+            heard = [listen(tagger, waveform, rate) for waveform in waveforms]
+            windows = [embedded for embedded, _ in heard]
+            within, across = (style.kernel_means(windows, other, width) for other in (windows, goal))
+            distance = functools.partial(style.kernel_distance, within, within_goal, across)
+            figures = {"kernel distance to target": bootstrap.bootstrap(distance, len(windows))}
+            for genre in (source, target):
+                if genre in TAGS:
+                    scores = [float(tags[:, TAGS[genre]].mean()) for _, tags in heard]
+                    figures[f"tagged {genre}"] = bootstrap.mean(scores)
+            found[f"{source} to {target}"][row] = figures
+            shown = ", ".join(f"{name} {value[0]:.3f}" for name, value in figures.items())
+            print(f"{source} to {target}: {row}: {shown}", flush=True)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", required=True, help="wheel of musicnn")
+    parser.add_argument("--runs", nargs="+", required=True, help="run directories")
+    parser.add_argument("--split", default="test", choices=["validation", "test"], help="of the built-in corpus")
+    parser.add_argument("--out", required=True, help="JSON to write")
+    arguments = parser.parse_args()
+    tagger = make_tagger(read_checkpoint(arguments.weights))
+    result = {run: judge(run, tagger, arguments.split) for run in arguments.runs}
+    temporary = Path(f"{arguments.out}.tmp")
+    temporary.write_text(json.dumps({"runs": result, "provenance": provenance.collect()}, indent=1) + "\n")
+    temporary.replace(arguments.out)
+
+
+if __name__ == "__main__":
+    main()
