@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gst_jax.config import Run
 from gst_jax.evaluation import rivals
+from gst_jax.synthesis import DEFAULT_ROUTE
 
 if TYPE_CHECKING:
     from gst_jax.inference import Translator
@@ -28,7 +29,7 @@ def make_rows(
     training: dict[str, list[Array]],
     strengths: tuple[float, ...] = (),
 ) -> dict[str, Row]:
-    """Return the methods by name; what is made as a log-mel becomes sound by the one default route.
+    """Return the methods by name; what is made as a log-mel becomes sound by one route, filled alike.
 
     Args:
         run_dir: of the run.
@@ -44,21 +45,20 @@ def make_rows(
     before, after = run.statistics[source], run.statistics[target]
     palette = rivals.make_palette(training[target], audio)
 
-    def through(translator: Translator, strength: float = 1.0) -> Row:
-        return lambda waveform: translator(waveform, audio.sample_rate, strength=strength)
+    def through(translator: Translator, strength: float = 1.0, route: str = DEFAULT_ROUTE) -> Row:
+        return lambda waveform: translator(waveform, audio.sample_rate, strength, route)
 
     trained = Translator.from_run(run_dir, to=target)
-
-    def by(generator: Callable[[Array], Array]) -> Row:
-        return through(dataclasses.replace(trained, generator=generator))
-
+    equaliser = dataclasses.replace(trained, generator=lambda log_mel: rivals.equalise(log_mel, before, after))
+    untrained = dataclasses.replace(trained, generator=_untrained(run, source, target))
     return {
         "conversion": through(trained),
         "untouched input": lambda waveform: waveform,
-        "equaliser": by(lambda log_mel: rivals.equalise(log_mel, before, after)),
+        "equaliser": through(equaliser),
+        "equaliser, a filter alone": through(equaliser, route="gain"),
         "musaicing": lambda waveform: rivals.musaicing(waveform, before, after, palette, audio),
         "distortion": lambda waveform: rivals.distortion(waveform, after, audio, trained.fine_structure),
-        "untrained generator": by(_untrained(run, source, target)),
+        "untrained generator": through(untrained),
         **{f"conversion at {strength:g}": through(trained, strength) for strength in strengths},
     }
 
