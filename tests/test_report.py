@@ -22,6 +22,7 @@ def test_the_run_directory_is_complete(run_dir):
     assert names == {
         ".lock",
         "config.json",
+        "fine_structure.npz",
         "metrics.jsonl",
         "summary.json",
         "checkpoints",
