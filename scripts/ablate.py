@@ -187,10 +187,17 @@ def table(rows: dict) -> str:
     directions = [name for name in next(iter(rows.values())) if name != "batches"]
     titles = [f"{direction}: {name}" for direction in directions for name in MEASURES]
     lines = ["| recipe | batches | " + " | ".join(titles) + " |", "|---" * (2 + len(titles)) + "|"]
-    for row, figures in rows.items():
+    for row in sorted(rows, key=place):
+        figures = rows[row]
         cells = [cell(name, *figures[direction][name]) for direction in directions for name in MEASURES]
         lines.append(f"| {row} | {figures['batches']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def place(row: str) -> tuple[int, float]:
+    """Order rows: what is not trained, then the recipes as they stand above, each by its minutes."""
+    name, _, minutes = row.partition(" (")
+    return (-1, 0.0) if row in NOTHING_TRAINED else (list(RECIPES).index(name), float(minutes.removesuffix(" min)")))
 
 
 def cell(name: str, value: float, low: float, high: float) -> str:
