@@ -5,7 +5,7 @@
         --runs pretrained/folk_rock pretrained/folk_jazz
 
 The tagger is musicnn (Pons & Serra 2019, "musicnn: pre-trained convolutional neural networks for music audio
-tagging"), trained on the songs of listeners. Its package needs an old TensorFlow, so its weights are read out of the
+tagging"), trained on listeners' tags. Its package needs an old TensorFlow, so its weights are read out of the
 wheel, and the network is written down here. Its judgement is the kernel distance between tracks in its penultimate
 layer, by which nothing here was trained or chosen.
 """
