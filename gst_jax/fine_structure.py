@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from gst_jax import audio as sound
 from gst_jax.config import AudioConfig, ConfigError
@@ -89,7 +91,8 @@ def fill(fine_structure: Array, band_powers: Array, frequencies: Array, audio: A
     lower = np.minimum(position.astype(int), audio.n_fft // 2 - 1)
     weight = (position - lower).astype(np.float32)
     laid = fine_structure[:, lower] * (1 - weight) + fine_structure[:, lower + 1] * weight
-    levels = _decibels(band_powers) @ laid[:-1] + laid[-1]
+    with _blas().limit(limits=1, user_api="blas"):  # or its threads spin, and keep the generator's from working
+        levels = _decibels(band_powers) @ laid[:-1] + laid[-1]
     return np.exp(levels * np.float32(math.log(10.0) / 10.0))
 
 
@@ -116,6 +119,11 @@ def read(run_dir: str | os.PathLike[str]) -> tuple[Array, Array]:
             f"{run_dir} holds no {_FILE}: it is of an older version of gst_jax; train it again with "
             "python -m gst_jax.train"
         ) from error
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _decibels(power: Array) -> Array:
