@@ -23,7 +23,7 @@ class AudioConfig:
     sample_rate: int = 16_000  # Hz
     n_fft: int = 1024  # samples
     hop_length: int = 252  # samples between frames
-    n_mels: int = 128
+    n_mels: int = 96
     f_min: float = 0.0  # Hz
     f_max: float = 8_000.0  # Hz
     segment_seconds: float = 2.0
@@ -51,7 +51,7 @@ class ModelConfig:
     """The architecture of the two generators and the two discriminators."""
 
     dimensions: int = 1  # of the convolutions: 1 over time, where mel bins are channels; 2 over time and frequency
-    channels: int = 150  # of the generator's first layer; in 2-D doubled at each of two down-samplings
+    channels: int = 176  # of the generator's first layer; in 2-D doubled at each of two down-samplings
     residual_blocks: int = 4
     discriminator_channels: int = 128
     residual: bool = True  # the generator adds to its input instead of replacing it

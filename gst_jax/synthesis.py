@@ -36,7 +36,7 @@ class _Resynthesis:
 
 
 _ROUTES = {
-    "mixture": _Resynthesis(new_from=3.0, phase_iterations=2),
+    "mixture": _Resynthesis(new_from=3.0, phase_iterations=3),
     "gain": None,
     "griffin_lim": _Resynthesis(new_from=0.0, phase_iterations=16),
 }
@@ -59,7 +59,7 @@ def synthesize(
     Every route filters the source's spectrum with the smooth time-varying difference of the two log-mels, at the
     source's own sample rate, the same for all channels; equal log-mels give the source back. `gain` stops there:
     phase, pitch, attacks or stereo image stay, and new partials cannot appear. `mixture` fills the bands that change
-    as the target genre fills them, fits the mel bands exactly, then lets two steps of fast Griffin-Lim move the
+    as the target genre fills them, fits the mel bands exactly, then lets three steps of fast Griffin-Lim move the
     source's phase: closer to the target, less of the source. `griffin_lim` keeps of the source only where its phase
     began. Above the mel bands all of them hold the gain of the highest.
 

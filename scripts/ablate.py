@@ -30,8 +30,8 @@ RECIPES: dict[str, tuple[str, list[str]]] = {
     "default, seed 2": ("frames", ["training.seed=2"]),
     "cpu.toml": ("cpu", []),
     "no transport": ("frames", ["model.transport=0"]),
-    "no transport, 64 mel bins": ("frames", ["model.transport=0", "audio.n_mels=64"]),
-    "64 mel bins": ("frames", ["audio.n_mels=64"]),
+    "64 mel bins": ("frames", ["audio.n_mels=64", "model.channels=192"]),  # as many parameters
+    "128 mel bins": ("frames", ["audio.n_mels=128", "model.channels=150"]),
     "cycle 10": ("frames", ["loss.cycle=10"]),
     "identity 0.5": ("frames", ["loss.identity=0.5"]),
     "gradient penalty 0.02, averaging 0.99": (
