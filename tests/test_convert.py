@@ -233,3 +233,22 @@ def test_the_generators_in_the_repository_convert_at_once(tmp_path, pair, genre)
     after = sound.read_wave(tmp_path / "out" / "song.wav").samples
     assert after.shape == before.shape
     assert np.abs(after - before).max() > 0.01 and 0.5 < after.std() / before.std() < 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rate", "channels"), [(44_100, 2), (8_000, 8)])
+def test_an_hour_converts_to_the_sample_in_little_memory(tmp_path, rate, channels):
+    block = 0.1 * np.random.default_rng(0).standard_normal((10 * rate, channels)).astype(np.float32)
+    blocks = (block if part < 360 else block[:7] for part in range(361))
+    sound.write_blocks(tmp_path / "hour.flac", blocks, rate, channels, sound.choose_kind("x.flac", rate, channels))
+    measured = (
+        "from absl import app; from gst_jax import convert, provenance\n"
+        "try: app.run(convert.main)\n"
+        "finally: print(provenance.peak_memory_mb())"
+    )
+    arguments = ["--run=pretrained/folk_rock", "--to=rock", str(tmp_path / "hour.flac"), f"--out={tmp_path / 'out'}"]
+    done = subprocess.run([sys.executable, "-c", measured, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    header = sound.read_header(tmp_path / "out" / "hour.flac")
+    assert (header.frames, header.sample_rate, header.channels) == (3600 * rate + 7, rate, channels)
+    assert float(done.stdout.splitlines()[-1]) < 1500
