@@ -20,7 +20,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 MAX_GAIN = 30.0  # dB that the gain may lift or lower a band
 MAX_LIFT = 20.0  # dB that a whole frame may grow: a fading tail does not become music
-_MEL_ITERATIONS = 4
+_MEL_ITERATIONS = 8
 _MOMENTUM = 0.99  # Perraudin, Balazs & Sondergaard 2013, "A fast Griffin-Lim algorithm"
 _ATTACK_SHARE = 16  # of a window: 4 ms, in which an attack is over
 _ATTACK_SLACK = 4.0  # times the energy: noise of another phase may differ by that

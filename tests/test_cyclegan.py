@@ -45,7 +45,7 @@ def test_parameter_counts():
     full = jax.eval_shape(lambda: cyclegan.init_state(config.load("configs/full.toml"))).parameters
     assert count(full) == 28_244_356
     frames = jax.eval_shape(lambda: cyclegan.init_state(config.load("configs/frames.toml"))).parameters
-    assert count(frames) == 4_083_362
+    assert count(frames) == 4_128_834
 
 
 @pytest.mark.parametrize("settings", [SMOKE, FRAMES], ids=["2-D", "1-D"])

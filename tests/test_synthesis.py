@@ -147,7 +147,7 @@ def test_a_deep_tone_is_not_bent():
     for genre in fine_structure.read("pretrained/folk_rock"):
         out = synthesis.synthesize(source, 16_000, frames, frames + 6, audio, genre)[8_000:24_000, 0]
         spectrum = np.abs(np.fft.rfft(out * np.hanning(16_000)))
-        assert decibels(spectrum[60:].max() / spectrum[41]) < -40
+        assert decibels(spectrum[60:].max() / spectrum[41]) < -35
 
 
 def test_an_unknown_route_is_refused():
