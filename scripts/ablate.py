@@ -34,10 +34,6 @@ RECIPES: dict[str, tuple[str, list[str]]] = {
     "128 mel bins": ("frames", ["audio.n_mels=128", "model.channels=150"]),
     "cycle 10": ("frames", ["loss.cycle=10"]),
     "identity 0.5": ("frames", ["loss.identity=0.5"]),
-    "gradient penalty 0.02, averaging 0.99": (
-        "frames",
-        ["loss.gradient_penalty=0.02", "training.ema_decay=0.99"],
-    ),
     "no gradient penalty": ("frames", ["loss.gradient_penalty=0"]),
     "least squares": ("frames", ["loss.logistic=false"]),
     "batch of 8": ("frames", ["training.batch_size=8"]),

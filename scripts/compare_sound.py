@@ -176,7 +176,7 @@ def speed(route: str, translator: Translator, rate: int, channels: int) -> tuple
 
 
 def file_speed(translator: Translator, songs: list[Array], audio: AudioConfig) -> tuple[float, float]:
-    """Return the seconds in which three minutes of 44.1 kHz stereo MP3 become an MP3; in which one is just written."""
+    """Return the seconds that 3 minutes of 44.1 kHz stereo MP3 take to become an MP3, and to write one alone."""
     mono = sound.resample(np.resize(np.concatenate(songs), 180 * audio.sample_rate), audio.sample_rate, 44_100)
     song = np.stack([mono, np.roll(mono, 500)], axis=1)
     seconds = []
@@ -331,8 +331,8 @@ Three minutes through the whole `Translator`, model included, after the first ca
 
 {fast}
 
-Three minutes of 44.1 kHz stereo MP3 become an MP3 in {mp3[0]:.1f} s by the default route (median of 3). The MP3 encoder,
-which works on one core, takes {mp3[1]:.1f} s for as much with nothing else to do.
+Three minutes of 44.1 kHz stereo MP3 become an MP3 in {mp3[0]:.1f} s by the default route (median of 3). The MP3
+encoder, which works on one core, takes {mp3[1]:.1f} s for as much with nothing else to do.
 The load average was {load:.1f} on {cores} cores: beside other jobs, only the figures of one CPU hold.
 
 ## Joins
