@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gst_jax import audio as sound
-from gst_jax import streams, synthesis
+from gst_jax import loudness, streams, synthesis
 from gst_jax.audio import AudioError
 from gst_jax.config import ConfigError
 from gst_jax.inference import Translator
@@ -21,6 +21,7 @@ from gst_jax.inference import Translator
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _AHEAD = 16  # half seconds of sound that may wait for the encoder
+_EXCERPTS = 60  # half seconds of sound by which a file's level is judged
 FORMATS = ("wav", "flac", "ogg", "mp3", "aiff")
 
 
@@ -98,7 +99,9 @@ def convert(
     for job in jobs:
         rate = job.header.sample_rate
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        converted = translator.stream(sound.read_blocks(job.source), rate, strength, route)
+        excerpts = sound.read_excerpts(job.source, _EXCERPTS, loudness.EXCERPT)
+        gain = loudness.gain_to_reference(map(sound.mono, excerpts), rate)
+        converted = translator.stream(sound.read_blocks(job.source), rate, strength, route, gain)
         with closing(streams.ahead(converted, _AHEAD)) as blocks:  # or a failed write would leave its thread at work
             shown = _shown(blocks, rate, bar)
             sound.write_blocks(job.target, shown, rate, job.header.channels, job.kind, job.header.tags)

@@ -77,10 +77,11 @@ class Translator:
         if strength == 0:
             return waveform.copy()
         columns = waveform.reshape(len(waveform), -1)
-        pieces = list(self._converted([columns], sample_rate, strength, route))
+        gain = loudness.gain_to_reference(loudness.excerpts(sound.mono(columns), sample_rate), sample_rate)
+        pieces = list(self._converted([columns * gain], sample_rate, strength, route))
         before = sum(loudness.energy(old, sample_rate) for old, _ in pieces)
         after = sum(loudness.energy(new, sample_rate) for _, new in pieces)
-        level = np.float32(math.sqrt(before / after)) if before > 0 and after > 0 else np.float32(1)
+        level = (math.sqrt(before / after) if before > 0 and after > 0 else 1.0) / gain
         leveled = (new * level for _, new in pieces)
         return np.concatenate(list(_limited(leveled, sample_rate))).reshape(waveform.shape)
 
@@ -94,6 +95,7 @@ class Translator:
         sample_rate: int,
         strength: float = 1.0,
         route: str = synthesis.DEFAULT_ROUTE,
+        gain: float = 1.0,
     ) -> Iterator[Array]:
         """Convert sound that arrives in blocks; memory does not grow with its length.
 
@@ -105,6 +107,7 @@ class Translator:
             sample_rate: Hz.
             strength: as for a call.
             route: as for a call.
+            gain: from `loudness.gain_to_reference`, where the whole sound can be known before; a call measures it.
 
         Yields:
             float32 [m, C], together as long as the blocks.
@@ -113,9 +116,9 @@ class Translator:
         if strength == 0:
             yield from checked
             return
-        yield from _limited(
-            _following(self._converted(checked, sample_rate, strength, route), sample_rate), sample_rate
-        )
+        pieces = self._converted((block * gain for block in checked), sample_rate, strength, route)
+        leveled = (piece / gain for piece in _following(pieces, sample_rate))
+        yield from _limited(leveled, sample_rate)
 
     def _converted(
         self, blocks: Iterable[Array], sample_rate: int, strength: float, route: str

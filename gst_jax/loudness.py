@@ -1,8 +1,10 @@
-"""Keep a converted song as loud as its source without clipping."""
+"""Measure how loud sound is, so that it can be given the level it should have without clipping."""
 
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,12 @@ from scipy.ndimage import minimum_filter1d
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+REFERENCE = 10.0 ** (-20.0 / 20.0)  # K-weighted RMS of every sound that a model learns from or converts
+EXCERPT = 0.5  # seconds, of which each is loud enough to count or not
 CEILING = 10.0 ** (-1.5 / 20.0)  # half a dB is room for what the search misses
 LOOKAHEAD = 0.005  # seconds over which the limiter closes and opens
+_MAX_GAIN = 10.0 ** (30.0 / 20.0)  # what is quieter still is noise, not music
+_AUDIBLE, _GATE = 1e-7, 0.1  # BS.1770's gates: -70 dB, then 10 dB below the mean of what is above that
 _BLOCK = 8192  # samples of which a spectrum is taken at a time
 _TAPS = 6  # of the interpolation between samples, to each side
 _PHASES = 4  # times the rate at which a true peak is looked for (ITU-R BS.1770-5, annex 2)
@@ -25,6 +31,30 @@ def energy(waveform: Array, sample_rate: int) -> float:
     spectrum = scipy.fft.rfft(channels.reshape(-1, _BLOCK))
     power = (spectrum.real**2 + spectrum.imag**2).sum(axis=0)
     return 2.0 * float(power @ _k_weight(_BLOCK, sample_rate)) / _BLOCK  # both halves
+
+
+def gain_to_reference(excerpts: Iterable[Array], sample_rate: int) -> float:
+    """Return the factor that brings sound to the level of `REFERENCE`, pauses and quiet passages left out.
+
+    Args:
+        excerpts: of `EXCERPT` seconds or so, [n] or [n, C] each, together the sound or what stands for it.
+        sample_rate: Hz.
+
+    Returns:
+        The factor; 1 for silence, and never over 30 dB.
+    """
+    columns = (part.reshape(len(part), -1) for part in excerpts)
+    energies, sizes = np.array([(energy(part, sample_rate), part.size) for part in columns]).T
+    loud = energies > _AUDIBLE * sizes
+    if not loud.any():
+        return 1.0
+    loud &= energies > _GATE * energies[loud].sum() / sizes[loud].sum() * sizes
+    return min(REFERENCE / math.sqrt(energies[loud].sum() / sizes[loud].sum()), _MAX_GAIN)
+
+
+def excerpts(waveform: Array, sample_rate: int) -> list[Array]:
+    """Cut all of a sound [N] or [N, C] into excerpts."""
+    return np.array_split(waveform, max(round(len(waveform) / (EXCERPT * sample_rate)), 1))
 
 
 def limiter_gain(waveform: Array, sample_rate: int) -> Array:

@@ -76,6 +76,17 @@ def test_strength_0_writes_the_input_s_samples(tmp_path, subtype):
     assert before.samples.tobytes() == after.samples.tobytes()
 
 
+def test_a_quiet_file_converts_as_a_loud_one(tmp_path):
+    translator = Translator(AUDIO, lambda log_mel: np.minimum(1.5 * log_mel, 5), fine_structure.flat(AUDIO))
+    wave = 0.1 * np.random.default_rng(0).standard_normal((16_000 * 40, 1)).astype(np.float32)
+    for name, level in (("loud", 1.0), ("quiet", 0.03)):
+        sound.write_wave(tmp_path / f"{name}.wav", level * wave, 16_000, subtype="FLOAT")
+    jobs = conversion.plan([tmp_path / "loud.wav", tmp_path / "quiet.wav"], tmp_path / "out")
+    conversion.convert(jobs, translator, tmp_path / "out")
+    loud, quiet = (sound.read_wave(job.target).samples for job in jobs)
+    assert quiet == pytest.approx(0.03 * loud, abs=1e-5)
+
+
 def test_folders_keep_their_tree_and_any_name_works(tmp_path):
     names = ["a.wav", "deep/er/ b c.flac", "গান/আমার সোনার বাংলা.wav", "deep/🎷.ogg"]
     for name in names:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gst_jax import audio, data, fine_structure
+from gst_jax import audio, data, fine_structure, loudness
 from gst_jax.audio import AudioError
 from gst_jax.config import AudioConfig, Config, DataConfig, Statistics, TrainingConfig
 
@@ -17,6 +17,11 @@ T = AUDIO.segment_frames
 
 def names(paths):
     return [path.name for path in paths]
+
+
+def at_reference(path):
+    samples = audio.read_wave(path).samples[:, 0]
+    return samples * loudness.gain_to_reference(loudness.excerpts(samples, 16_000), 16_000)
 
 
 def noise(rng, seconds, rate=16_000):
@@ -80,7 +85,7 @@ def test_a_genre_holds_the_log_mels_of_its_training_tracks(audio_dir, tmp_path):
         f"tune {i}.wav" for i in range(3)
     ]
     for track in genre.tracks:
-        expected = audio.log_mel(audio.read_wave(track.path).samples[:, 0], AUDIO)
+        expected = audio.log_mel(at_reference(track.path), AUDIO)
         np.testing.assert_array_equal(genre.log_mel[track.start : track.start + track.frames], expected)
     assert sum(track.frames for track in genre.tracks) == len(genre.log_mel)
     assert genre.minutes == pytest.approx(2 * 4.3 / 60, rel=0.01)
@@ -106,9 +111,18 @@ def test_statistics_are_those_of_the_training_frames(audio_dir, tmp_path):
     np.testing.assert_array_equal(np.float32(genre.statistics.highest), frames.max(axis=0).astype(np.float32))
 
 
+def test_the_level_of_a_recording_does_not_matter(rng, tmp_path):
+    wave = noise(rng, 3)
+    for folder, level in (("loud", 1.0), ("quiet", 0.05)):
+        (tmp_path / folder).mkdir()
+        audio.write_wave(tmp_path / folder / "a.wav", level * wave, 16_000, subtype="FLOAT")
+    loud, quiet = (load(tmp_path / folder, tmp_path / "cache").log_mel for folder in ("loud", "quiet"))
+    np.testing.assert_allclose(quiet, loud, atol=1e-3)
+
+
 def test_fine_structure_is_that_of_the_training_tracks(audio_dir, tmp_path):
     genre = data.load_genre(audio_dir / "harp", AUDIO, DataConfig(held_out_fraction=0.3), tmp_path)
-    waveforms = (audio.read_wave(track.path).samples[:, 0] for track in genre.tracks)
+    waveforms = (at_reference(track.path) for track in genre.tracks)
     np.testing.assert_array_equal(genre.fine_structure, fine_structure.fit(waveforms, AUDIO))
     assert genre.fine_structure.any()
 
@@ -243,7 +257,7 @@ def test_a_change_of_the_files_is_measured_anew(rng, tmp_path, decoded, change):
     after = load(folder, cache)
     assert sorted(path.name for path in folder.iterdir()) == sorted(track.path.name for track in after.tracks)
     for track in after.tracks:
-        expected = audio.log_mel(audio.read_wave(track.path).samples[:, 0], AUDIO)
+        expected = audio.log_mel(at_reference(track.path), AUDIO)
         np.testing.assert_array_equal(after.log_mel[track.start : track.start + track.frames], expected)
     assert len(list(cache.rglob("*.npy"))) == len(list(cache.rglob("*.json"))) == 1  # the old state is gone
     np.testing.assert_array_equal(before.log_mel, copy)  # but still served to who has it

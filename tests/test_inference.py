@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gst_jax import audio as sound
-from gst_jax import checkpoint, config, cyclegan, fine_structure, inference, streams
+from gst_jax import checkpoint, config, cyclegan, fine_structure, inference, loudness, streams
 from gst_jax.inference import WINDOW, Translator
 
 AUDIO = config.AudioConfig(n_mels=64)
@@ -111,7 +111,8 @@ def test_frames_reach_the_generator_as_the_analysis_makes_them():
     seen = []
     wave = noise(16_000 * 12)[:, 0]
     Translator(AUDIO, lambda log_mel: seen.append(log_mel) or log_mel, FLAT)(wave, 16_000)
-    expected = sound.log_mel(wave, AUDIO)
+    gain = loudness.gain_to_reference(loudness.excerpts(wave, 16_000), 16_000)
+    expected = sound.log_mel(gain * wave, AUDIO)
     start = WINDOW - 2 * inference.CONTEXT - inference.FADE - inference.CONTEXT
     assert np.allclose(seen[0][inference.CONTEXT :], expected[: WINDOW - inference.CONTEXT], atol=1e-3)
     middle = expected[start:][:WINDOW]
@@ -144,6 +145,18 @@ def test_joins_of_windows_cannot_be_told_from_the_rest():
             joins[start - 4 : start + inference.FADE + 4] = True
         assert jumps[joins].mean() < 1.1 * jumps[~joins].mean()
         assert np.quantile(jumps[joins], 0.99) < 1.2 * np.quantile(jumps[~joins], 0.99)
+
+
+@pytest.mark.parametrize("level", [0.2, 4.0])
+def test_the_level_of_a_recording_does_not_matter(level):
+    translator = Translator(AUDIO, lambda log_mel: np.minimum(1.5 * tilt(log_mel), 5), FLAT)
+    wave = noise(44_100 * 9, 2, level=0.02)
+    wave[: 44_100 * 3] *= 0.01  # a pause
+    expected = translator(wave, 44_100)
+    assert translator(level * wave, 44_100) == pytest.approx(level * expected, abs=1e-4 * level)
+    gain = loudness.gain_to_reference(loudness.excerpts(sound.mono(level * wave), 44_100), 44_100)
+    streamed = np.concatenate(list(translator.stream([level * wave], 44_100, gain=gain)))
+    assert streamed == pytest.approx(translator(level * wave, 44_100), abs=2e-3 * level)
 
 
 def test_a_stream_equals_the_whole_but_for_its_loudness():

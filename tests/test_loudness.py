@@ -17,6 +17,26 @@ def test_weighting_is_that_of_the_standard():
         assert measured == pytest.approx(expected, abs=0.25), frequency
 
 
+def test_sound_is_brought_to_the_reference_without_its_pauses():
+    time = np.arange(48_000 * 8) / 48_000
+    tone = (0.02 * np.sin(2 * np.pi * 997 * time)).astype(np.float32)  # BS.1770: 0.691 dB is the weight at 997 Hz
+    expected = 0.1 / (0.02 / np.sqrt(2) * 10 ** (0.691 / 20))
+    tone[48_000 * 3 :] *= 0.01  # 40 dB below
+    assert gain_of(tone) == pytest.approx(expected, rel=0.01)
+    tone[48_000 * 3 :] = 0
+    assert gain_of(tone) == pytest.approx(expected, rel=0.01)
+
+
+def test_silence_has_no_gain_and_hiss_little():
+    assert gain_of(np.zeros(48_000, np.float32)) == 1
+    hiss = np.random.default_rng(0).standard_normal(48_000).astype(np.float32)
+    assert gain_of(1e-3 * hiss) == pytest.approx(10**1.5)
+
+
+def gain_of(wave):
+    return loudness.gain_to_reference(loudness.excerpts(wave, 48_000), 48_000)
+
+
 def true_peak(waveform):
     return np.abs(scipy.signal.resample_poly(waveform, 16, 1, axis=0)).max()
 

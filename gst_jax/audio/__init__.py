@@ -8,6 +8,7 @@ from gst_jax.audio.files import (
     duration,
     find_audio,
     read_blocks,
+    read_excerpts,
     read_header,
     read_wave,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "mel_filters",
     "mono",
     "read_blocks",
+    "read_excerpts",
     "read_header",
     "read_wave",
     "resample",

@@ -1,7 +1,17 @@
 """Serve batches of log-mel segments [B, T, M] as a pure function of (seed, step), from a mel cache on disk."""
 
 from gst_jax.data.batches import Batches
-from gst_jax.data.genres import Genre, Track, load_genre, load_genres, split_tracks
+from gst_jax.data.genres import Genre, Track, load_genre, load_genres, read_mono, split_tracks
 from gst_jax.data.sources import load_pair, settings_for
 
-__all__ = ["Batches", "Genre", "Track", "load_genre", "load_genres", "load_pair", "settings_for", "split_tracks"]
+__all__ = [
+    "Batches",
+    "Genre",
+    "Track",
+    "load_genre",
+    "load_genres",
+    "load_pair",
+    "read_mono",
+    "settings_for",
+    "split_tracks",
+]

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from gst_jax import audio as sound
-from gst_jax import fine_structure
+from gst_jax import fine_structure, loudness
 from gst_jax.audio import AudioError
 from gst_jax.config import AudioConfig, DataConfig, Statistics
 
@@ -23,7 +23,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Progress = Callable[..., Any]  # as tqdm.tqdm: (iterable, total=, desc=, unit=) -> iterable
 Skipped = tuple[Path, str]  # a file with the reason
 
-_CACHE_VERSION = 3  # raise it when the same files would give other frames
+_CACHE_VERSION = 4  # raise it when the same files would give other frames
 _MIN_DEVIATION = 1.0  # dB: a band that never moves must not have its noise blown up
 
 
@@ -59,6 +59,20 @@ class _Plan:
     training: tuple[Path, ...] = ()
     held_out: tuple[Path, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+
+
+def read_mono(path: Path, audio: AudioConfig, seconds: float | None = None) -> Array:
+    """Read a file, or its first seconds, as a model hears it: one channel, at its rate and `loudness.REFERENCE`, [N].
+
+    Raises:
+        AudioError: as `audio.read_wave`.
+    """
+    decoded = sound.read_wave(path)
+    rate = decoded.sample_rate
+    waveform = sound.mono(decoded.samples if seconds is None else decoded.samples[: round(seconds * rate)])
+    del decoded  # of an hour in stereo, a gigabyte
+    waveform = sound.resample(waveform, rate, audio.sample_rate)
+    return waveform * loudness.gain_to_reference(loudness.excerpts(waveform, audio.sample_rate), audio.sample_rate)
 
 
 def split_tracks(files: Sequence[Path], held_out_fraction: float) -> tuple[list[Path], list[Path]]:
@@ -173,7 +187,7 @@ def _write_cache(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> 
     with _replacing(plan.index.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
         _write_shape(file, (0, audio.n_mels))
         for path in paths:
-            waveform = _read_mono(path, audio)
+            waveform = read_mono(path, audio)
             log_mel = sound.log_mel(waveform, audio)
             if len(log_mel) < audio.segment_frames:
                 skipped.append((path, _too_short(len(log_mel) / audio.frames_per_second, audio)))
@@ -206,13 +220,6 @@ def _write_cache(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> 
     for path in plan.index.parent.glob("[!.]*"):
         if path.stem != plan.index.stem:  # of an earlier state of the folder
             path.unlink(missing_ok=True)
-
-
-def _read_mono(path: Path, audio: AudioConfig) -> Array:
-    decoded = sound.read_wave(path)
-    waveform, rate = sound.mono(decoded.samples), decoded.sample_rate
-    del decoded  # of an hour in stereo, a gigabyte
-    return sound.resample(waveform, rate, audio.sample_rate)
 
 
 def _write_shape(file: BinaryIO, shape: tuple[int, int]) -> None:

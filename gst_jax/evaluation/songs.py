@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ class Song:
     """A track to convert, with the sound that a perfect conversion would give, where one exists."""
 
     name: str
-    source: Array  # [N] at the run's sample rate
+    source: Array  # [N] at the run's sample rate and level
     truths: dict[str, Array]  # by PAIRED, [N] each; empty for a song of the user's
 
 
@@ -60,14 +59,14 @@ def gather(run: Run, split: str, progress: Progress | None = None) -> Material:
     training = {}
     for genre in genres:
         seconds = min(_SECONDS, max(10.0, 10 * _SECONDS / len(genre.tracks)))
-        training[genre.name] = [read_mono(track.path, audio, seconds) for track in genre.tracks]
+        training[genre.name] = [data.read_mono(track.path, audio, seconds) for track in genre.tracks]
     directions = (run.pair, run.pair[::-1])
     if run.audio_dir is None:
         songs = {direction: _paired(split, *direction, audio) for direction in directions}
         reference = {genre: _reference(genre, audio, progress) for genre in run.pair}
         return Material(songs, training, reference)
     held_out = {
-        genre.name: [Song(path.stem, read_mono(path, audio, _SECONDS), {}) for path in genre.held_out]
+        genre.name: [Song(path.stem, data.read_mono(path, audio, _SECONDS), {}) for path in genre.held_out]
         for genre in genres
     }
     for name, tracks in held_out.items():
@@ -83,13 +82,6 @@ def gather(run: Run, split: str, progress: Progress | None = None) -> Material:
     )
 
 
-def read_mono(path: Path, audio: AudioConfig, seconds: float | None = None) -> Array:
-    """Read a file, or its first seconds, as one channel at the model's sample rate, [N]."""
-    file = sound.read_wave(path)
-    samples = file.samples if seconds is None else file.samples[: round(seconds * file.sample_rate)]
-    return sound.resample(sound.mono(samples), file.sample_rate, audio.sample_rate)
-
-
 def _paired(split: str, source: str, target: str, audio: AudioConfig) -> list[Song]:
     """Read the tunes of the built-in corpus that both genres play."""
     root = corpus.build(corpus.default_directory()) / "paired" / split
@@ -97,8 +89,8 @@ def _paired(split: str, source: str, target: str, audio: AudioConfig) -> list[So
     songs = []
     for path in sound.find_audio(root / "rearranged" / source):
         tracks = {name: root / name / folder / path.name for name, folder in folders.items()}
-        truths = {name: read_mono(track, audio) for name, track in tracks.items() if track.exists()}
-        origin = read_mono(path, audio)
+        truths = {name: data.read_mono(track, audio) for name, track in tracks.items() if track.exists()}
+        origin = data.read_mono(path, audio)
         length = min(len(waveform) for waveform in (origin, *truths.values()))
         songs.append(Song(path.stem, origin[:length], {name: truth[:length] for name, truth in truths.items()}))
     return songs
@@ -116,4 +108,4 @@ def _reference(genre: str, audio: AudioConfig, progress: Progress | None) -> lis
     for number, path in shown:
         samples = library.samples_of(0, library.Track(path.name, "reference", number, genre, genre))
         sound.write_wave(path, samples, SAMPLE_RATE, subtype="PCM_16")
-    return [read_mono(path, audio) for path in paths]
+    return [data.read_mono(path, audio) for path in paths]
