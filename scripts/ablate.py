@@ -40,6 +40,7 @@ RECIPES: dict[str, tuple[str, list[str]]] = {
     "learning rate 1e-4": ("frames", ["training.learning_rate=1e-4"]),
     "accumulation 4": ("frames", ["training.accumulation_steps=4"]),
     "segments of 4 s": ("frames", ["audio.segment_seconds=4"]),
+    "averaged four times as long": ("frames", ["training.ema_decay=0.9995"]),
     "not residual": ("frames", ["model.residual=false"]),
 }
 MEASURES = ("rearranged", "reorchestrated", "style", "called")
