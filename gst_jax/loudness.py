@@ -44,7 +44,8 @@ def gain_to_reference(excerpts: Iterable[Array], sample_rate: int) -> float:
         The factor; 1 for silence, and never over 30 dB.
     """
     columns = (part.reshape(len(part), -1) for part in excerpts)
-    energies, sizes = np.array([(energy(part, sample_rate), part.size) for part in columns]).T
+    measured = [(energy(part, sample_rate), part.size) for part in columns]
+    energies, sizes = np.array(measured or [(0.0, 1)]).T
     loud = energies > _AUDIBLE * sizes
     if not loud.any():
         return 1.0
