@@ -100,7 +100,7 @@ def convert(
         rate = job.header.sample_rate
         job.target.parent.mkdir(parents=True, exist_ok=True)
         excerpts = sound.read_excerpts(job.source, _EXCERPTS, loudness.EXCERPT)
-        gain = loudness.gain_to_reference(map(sound.mono, excerpts), rate)
+        gain = loudness.gain_from_excerpts(map(sound.mono, excerpts), rate)
         converted = translator.stream(sound.read_blocks(job.source), rate, strength, route, gain)
         with closing(streams.ahead(converted, _AHEAD)) as blocks:  # or a failed write would leave its thread at work
             shown = _shown(blocks, rate, bar)

@@ -77,7 +77,7 @@ class Translator:
         if strength == 0:
             return waveform.copy()
         columns = waveform.reshape(len(waveform), -1)
-        gain = loudness.gain_to_reference(loudness.excerpts(sound.mono(columns), sample_rate), sample_rate)
+        gain = loudness.gain_to_reference(sound.mono(columns), sample_rate)
         pieces = list(self._converted([columns * gain], sample_rate, strength, route))
         before = sum(loudness.energy(old, sample_rate) for old, _ in pieces)
         after = sum(loudness.energy(new, sample_rate) for _, new in pieces)

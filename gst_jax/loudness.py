@@ -15,7 +15,7 @@ from scipy.ndimage import minimum_filter1d
 Array = np.ndarray[Any, np.dtype[Any]]
 
 REFERENCE = 10.0 ** (-20.0 / 20.0)  # K-weighted RMS of every sound that a model learns from or converts
-EXCERPT = 0.5  # seconds, of which each is loud enough to count or not
+EXCERPT = 0.5  # seconds, all of which count or none
 CEILING = 10.0 ** (-1.5 / 20.0)  # half a dB is room for what the search misses
 LOOKAHEAD = 0.005  # seconds over which the limiter closes and opens
 _MAX_GAIN = 10.0 ** (30.0 / 20.0)  # what is quieter still is noise, not music
@@ -33,29 +33,29 @@ def energy(waveform: Array, sample_rate: int) -> float:
     return 2.0 * float(power @ _k_weight(_BLOCK, sample_rate)) / _BLOCK  # both halves
 
 
-def gain_to_reference(excerpts: Iterable[Array], sample_rate: int) -> float:
+def gain_to_reference(waveform: Array, sample_rate: int) -> float:
+    """Return the factor that brings a sound [N] to the level of `REFERENCE`, as `gain_from_excerpts`."""
+    count = max(round(len(waveform) / (EXCERPT * sample_rate)), 1)
+    return gain_from_excerpts(np.array_split(waveform, count), sample_rate)
+
+
+def gain_from_excerpts(excerpts: Iterable[Array], sample_rate: int) -> float:
     """Return the factor that brings sound to the level of `REFERENCE`, pauses and quiet passages left out.
 
     Args:
-        excerpts: of `EXCERPT` seconds or so, [n] or [n, C] each, together the sound or what stands for it.
+        excerpts: [n] each, of `EXCERPT` seconds or so, which stand for the whole sound.
         sample_rate: Hz.
 
     Returns:
         The factor; 1 for silence, and never over 30 dB.
     """
-    columns = (part.reshape(len(part), -1) for part in excerpts)
-    measured = [(energy(part, sample_rate), part.size) for part in columns]
+    measured = [(energy(part[:, None], sample_rate), len(part)) for part in excerpts]
     energies, sizes = np.array(measured or [(0.0, 1)]).T
     loud = energies > _AUDIBLE * sizes
     if not loud.any():
         return 1.0
     loud &= energies > _GATE * energies[loud].sum() / sizes[loud].sum() * sizes
     return min(REFERENCE / math.sqrt(energies[loud].sum() / sizes[loud].sum()), _MAX_GAIN)
-
-
-def excerpts(waveform: Array, sample_rate: int) -> list[Array]:
-    """Cut all of a sound [N] or [N, C] into excerpts."""
-    return np.array_split(waveform, max(round(len(waveform) / (EXCERPT * sample_rate)), 1))
 
 
 def limiter_gain(waveform: Array, sample_rate: int) -> Array:

@@ -67,7 +67,7 @@ def pair(number: int, source: str, target: str, run: config.Run) -> tuple[np.nda
         samples = library.samples_of(0, library.Track("", "pairs", number, source, player))
         rate = run.config.audio.sample_rate
         waveform = audio.resample(audio.mono(samples), SAMPLE_RATE, rate)
-        waveform = waveform * loudness.gain_to_reference(loudness.excerpts(waveform, rate), rate)
+        waveform = waveform * loudness.gain_to_reference(waveform, rate)
         statistics = run.statistics[player]
         log_mel = audio.log_mel(waveform, run.config.audio)
         sides.append((log_mel - np.array(statistics.mean)) / np.array(statistics.deviation))

@@ -21,7 +21,7 @@ def names(paths):
 
 def at_reference(path):
     samples = audio.read_wave(path).samples[:, 0]
-    return samples * loudness.gain_to_reference(loudness.excerpts(samples, 16_000), 16_000)
+    return samples * loudness.gain_to_reference(samples, 16_000)
 
 
 def noise(rng, seconds, rate=16_000):

@@ -111,7 +111,7 @@ def test_frames_reach_the_generator_as_the_analysis_makes_them():
     seen = []
     wave = noise(16_000 * 12)[:, 0]
     Translator(AUDIO, lambda log_mel: seen.append(log_mel) or log_mel, FLAT)(wave, 16_000)
-    gain = loudness.gain_to_reference(loudness.excerpts(wave, 16_000), 16_000)
+    gain = loudness.gain_to_reference(wave, 16_000)
     expected = sound.log_mel(gain * wave, AUDIO)
     start = WINDOW - 2 * inference.CONTEXT - inference.FADE - inference.CONTEXT
     assert np.allclose(seen[0][inference.CONTEXT :], expected[: WINDOW - inference.CONTEXT], atol=1e-3)
@@ -154,7 +154,7 @@ def test_the_level_of_a_recording_does_not_matter(level):
     wave[: 44_100 * 3] *= 0.01  # a pause
     expected = translator(wave, 44_100)
     assert translator(level * wave, 44_100) == pytest.approx(level * expected, abs=1e-4 * level)
-    gain = loudness.gain_to_reference(loudness.excerpts(sound.mono(level * wave), 44_100), 44_100)
+    gain = loudness.gain_to_reference(sound.mono(level * wave), 44_100)
     streamed = np.concatenate(list(translator.stream([level * wave], 44_100, gain=gain)))
     assert streamed == pytest.approx(translator(level * wave, 44_100), abs=2e-3 * level)
 

@@ -22,19 +22,16 @@ def test_sound_is_brought_to_the_reference_without_its_pauses():
     tone = (0.02 * np.sin(2 * np.pi * 997 * time)).astype(np.float32)  # BS.1770: 0.691 dB is the weight at 997 Hz
     expected = 0.1 / (0.02 / np.sqrt(2) * 10 ** (0.691 / 20))
     tone[48_000 * 3 :] *= 0.01  # 40 dB below
-    assert gain_of(tone) == pytest.approx(expected, rel=0.01)
+    assert loudness.gain_to_reference(tone, 48_000) == pytest.approx(expected, rel=0.01)
     tone[48_000 * 3 :] = 0
-    assert gain_of(tone) == pytest.approx(expected, rel=0.01)
+    assert loudness.gain_to_reference(tone, 48_000) == pytest.approx(expected, rel=0.01)
 
 
 def test_silence_has_no_gain_and_hiss_little():
-    assert gain_of(np.zeros(48_000, np.float32)) == loudness.gain_to_reference([], 48_000) == 1
+    assert loudness.gain_to_reference(np.zeros(48_000, np.float32), 48_000) == 1
+    assert loudness.gain_from_excerpts([], 48_000) == 1
     hiss = np.random.default_rng(0).standard_normal(48_000).astype(np.float32)
-    assert gain_of(1e-3 * hiss) == pytest.approx(10**1.5)
-
-
-def gain_of(wave):
-    return loudness.gain_to_reference(loudness.excerpts(wave, 48_000), 48_000)
+    assert loudness.gain_to_reference(1e-3 * hiss, 48_000) == pytest.approx(10**1.5)
 
 
 def true_peak(waveform):

@@ -72,7 +72,7 @@ def read_mono(path: Path, audio: AudioConfig, seconds: float | None = None) -> A
     waveform = sound.mono(decoded.samples if seconds is None else decoded.samples[: round(seconds * rate)])
     del decoded  # of an hour in stereo, a gigabyte
     waveform = sound.resample(waveform, rate, audio.sample_rate)
-    return waveform * loudness.gain_to_reference(loudness.excerpts(waveform, audio.sample_rate), audio.sample_rate)
+    return waveform * loudness.gain_to_reference(waveform, audio.sample_rate)
 
 
 def split_tracks(files: Sequence[Path], held_out_fraction: float) -> tuple[list[Path], list[Path]]:
