@@ -21,10 +21,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from variants import VARIANTS
+
 from gst_jax import provenance
 from gst_jax.config import read_run
 
-RECIPES: dict[str, tuple[str, list[str]]] = {
+RECIPES: dict[str, tuple[str, list[str]]] = {  # those of `variants.py` change the code, too
     "default": ("frames", []),
     "default, seed 1": ("frames", ["training.seed=1"]),
     "default, seed 2": ("frames", ["training.seed=2"]),
@@ -42,6 +44,13 @@ RECIPES: dict[str, tuple[str, list[str]]] = {
     "segments of 4 s": ("frames", ["audio.segment_seconds=4"]),
     "averaged four times as long": ("frames", ["training.ema_decay=0.9995"]),
     "not residual": ("frames", ["model.residual=false"]),
+    "hinge": ("frames", []),
+    "spectral norm": ("frames", ["loss.gradient_penalty=0"]),
+    "augmentation": ("frames", []),
+    "two scales": ("frames", []),
+    "PatchNCE": ("frames", []),
+    "filling in": ("frames", []),
+    "transposed copies": ("frames", []),
 }
 MEASURES = ("rearranged", "reorchestrated", "style", "called")
 NOTHING_TRAINED = ("untouched input", "equaliser", "untrained generator")
@@ -58,7 +67,7 @@ def main() -> None:
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        print(json.dumps(measure(Path(arguments.measure), NOTHING_TRAINED if arguments.rows == "default" else ())))
+        print(json.dumps(measure(Path(arguments.measure), arguments.rows)))
         return
     out = Path(arguments.out)
     result = json.loads(out.read_text()) if out.exists() else {"pairs": {}, "commands": []}
@@ -117,7 +126,10 @@ def train_and_measure(
             shutil.rmtree(unfinished, ignore_errors=True)
             if before:
                 shutil.copytree(before, unfinished)
-            train = [sys.executable, "-m", "gst_jax.train", f"--pair={pair}", f"--config=configs/{path}.toml"]
+            program = (
+                [str(Path(__file__).with_name("variants.py")), name] if name in VARIANTS else ["-m", "gst_jax.train"]
+            )
+            train = [sys.executable, *program, f"--pair={pair}", f"--config=configs/{path}.toml"]
             train += [f"--minutes={time - trained}", f"--run_dir={unfinished}"]
             on_core([*train, *(f"--set={change}" for change in changes)], core)
             unfinished.rename(run)
@@ -140,14 +152,16 @@ def on_core(command: Sequence[str], core: int) -> str:
     return done.stdout
 
 
-def measure(run_dir: Path, also: Sequence[str]) -> dict:
-    """Measure a run's conversion, with other rows of `evaluate`, on the validation tunes, without content."""
+def measure(run_dir: Path, name: str) -> dict:
+    """Measure a recipe's conversion on the validation tunes, beside the default's what needs no training."""
     from gst_jax.audio import log_mel
     from gst_jax.evaluation import hearing, scores
     from gst_jax.evaluation.rows import make_rows
     from gst_jax.evaluation.songs import PAIRED, gather
     from gst_jax.metrics import bootstrap, closeness
 
+    if name in VARIANTS:
+        VARIANTS[name]()  # or a checkpoint would hold another network than the one expected
     run = read_run(run_dir)
     rate = run.config.audio.sample_rate
     material = gather(run, "validation")
@@ -166,11 +180,11 @@ def measure(run_dir: Path, also: Sequence[str]) -> dict:
     for (source, target), songs in material.songs.items():
         judge = scores.StyleJudge(ear, source, target, reference)
         rows = make_rows(run_dir, run, source, target, material.training)
-        for row in ("conversion", *also):
+        for row in ("conversion", *(NOTHING_TRAINED if name == "default" else ())):
             made = [rows[row](song.source) for song in songs]
             figures = {
-                name: bootstrap.mean([distance(y, song.truths[name]) for y, song in zip(made, songs, strict=True)])
-                for name in PAIRED
+                kind: bootstrap.mean([distance(y, song.truths[kind]) for y, song in zip(made, songs, strict=True)])
+                for kind in PAIRED
             }
             style = judge.measure([hearing.hear_style(waveform, rate, ear) for waveform in made])
             figures |= {"style": style["kernel distance to target"], "called": style["windows called target"]}
