@@ -20,7 +20,9 @@ import jax.numpy as jnp
 import soundfile
 from absl import app
 
-from gst_jax import audio, corpus, cyclegan, data, models
+from gst_jax import audio, config, corpus, cyclegan, data, models
+from gst_jax.corpus import library
+from gst_jax.corpus.render import SAMPLE_RATE
 
 networks, score = cyclegan.networks, cyclegan._score
 generator_loss, load_pair = cyclegan.generator_loss, data.load_pair
@@ -33,11 +35,11 @@ def hinge() -> None:
         return nn.relu(1 - (2 * target - 1) * scores).mean()
 
     def loss(*arguments):
-        with mock.patch.object(cyclegan, "_adversarial", lambda config: lambda scores, target: -scores.mean()):
+        with mock.patch.object(cyclegan, "_adversarial", lambda _: lambda scores, target: -scores.mean()):
             return generator_loss(*arguments)
 
     cyclegan.generator_loss = loss
-    cyclegan._adversarial = lambda config: of_discriminators
+    cyclegan._adversarial = lambda _: of_discriminators
 
 
 def spectral_norm() -> None:
@@ -140,21 +142,26 @@ def two_scales() -> None:
 def transposed_copies() -> None:
     """Five times as many recordings: the built-in ones one and two semitones slower and faster, too."""
 
-    def load(pair, audio_dir, settings, progress=None):
-        originals = corpus.build(corpus.default_directory(), progress=progress) / "train"
-        with tempfile.TemporaryDirectory() as folder:
-            for genre in pair:
-                (Path(folder) / genre).mkdir()
-                for path in audio.find_audio(originals / genre):
-                    decoded = audio.read_wave(path)
-                    for semitones in (-2, -1, 0, 1, 2):
-                        rate = round(decoded.sample_rate * 2 ** (semitones / 12))
-                        copy = audio.resample(decoded.samples, rate, decoded.sample_rate)
-                        place = Path(folder, genre, f"{path.stem} {semitones:+d}.wav")
-                        soundfile.write(place, copy, decoded.sample_rate, "FLOAT")
-            return load_pair(pair, folder, settings, progress)
+    def copies(genre, folder):
+        for path in audio.find_audio(corpus.build(corpus.default_directory()) / "train" / genre):
+            decoded = audio.read_wave(path)
+            for semitones in (-2, -1, 0, 1, 2):
+                rate = round(decoded.sample_rate * 2 ** (semitones / 12))
+                copy = audio.resample(decoded.samples, rate, decoded.sample_rate)
+                soundfile.write(folder / f"{path.stem} {semitones:+d}.wav", copy, decoded.sample_rate, "FLOAT")
 
-    data.load_pair = load
+    learn_from("transposed", copies)
+
+
+def half_an_hour_of_music() -> None:
+    """Six times as much music: sixty recordings a genre, composed as the ten of the built-in corpus are."""
+
+    def recordings(genre, folder):
+        for number in range(60):
+            samples = library.samples_of(0, library.Track("", "train", number, genre, genre))
+            soundfile.write(folder / f"{number:02}.wav", samples, SAMPLE_RATE, "PCM_16")
+
+    learn_from("half an hour", recordings)
 
 
 VARIANTS: dict[str, Callable[[], None]] = {
@@ -165,7 +172,25 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "PatchNCE": patch_nce,
     "two scales": two_scales,
     "transposed copies": transposed_copies,
+    "half an hour of music": half_an_hour_of_music,
 }
+
+
+def learn_from(name: str, make: Callable[[str, Path], None]) -> None:
+    """Train on other recordings, kept in the cache; `make(genre, folder)` writes those of a genre into a folder."""
+    audio_dir = config.cache_dir() / "variants" / name
+
+    def load(pair, _, settings, progress=None):
+        for genre in pair:
+            if not (folder := audio_dir / genre).exists():
+                audio_dir.mkdir(parents=True, exist_ok=True)
+                unfinished = Path(tempfile.mkdtemp(dir=audio_dir, prefix=".unfinished"))
+                make(genre, unfinished)
+                if not folder.exists():  # another process may have made it
+                    unfinished.rename(folder)
+        return load_pair(pair, audio_dir, settings, progress)
+
+    data.load_pair = load
 
 
 def random_key(log_mel: jax.Array) -> jax.Array:

@@ -1,5 +1,7 @@
 """The variants that the ablations try train, and differ from the default in what they say."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -7,8 +9,10 @@ import variants
 from variants import VARIANTS
 
 from gst_jax import audio, config, corpus, cyclegan, data
+from gst_jax.corpus import library
 
 SMALL = ["audio.n_mels=32", "model.channels=8", "model.residual_blocks=1", "model.discriminator_channels=4"]
+NOISE = np.random.default_rng(0).uniform(-0.1, 0.1, (100_000, 2))  # three seconds
 SETTINGS = config.load("configs/frames.toml", SMALL)
 
 
@@ -76,7 +80,7 @@ def test_spectral_norms_become_one(monkeypatch):
 def test_transposed_copies_make_five_recordings_of_one(audio_dir, tmp_path, monkeypatch):
     (tmp_path / "train").symlink_to(audio_dir)
     monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(corpus, "build", lambda *_, **__: tmp_path)
+    monkeypatch.setattr(corpus, "build", lambda _: tmp_path)
     originals = data.load_pair(("harp", "organ"), audio_dir, SETTINGS)
     VARIANTS["transposed copies"]()
     copies = data.load_pair(("harp", "organ"), None, SETTINGS)
@@ -84,3 +88,15 @@ def test_transposed_copies_make_five_recordings_of_one(audio_dir, tmp_path, monk
         assert len(many.tracks) + len(many.held_out) == 5 * (len(one.tracks) + len(one.held_out))
         assert {track.frames for track in many.tracks} > {track.frames for track in one.tracks}
     assert not audio.find_audio(audio_dir / "harp")[3:]  # nothing written beside the originals
+
+
+def test_half_an_hour_of_music_is_composed_as_the_corpus_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path))
+    asked = []
+    monkeypatch.setattr(library, "samples_of", lambda seed, track: asked.append((seed, track)) or NOISE)
+    VARIANTS["half an hour of music"]()
+    genres = data.load_pair(("folk", "rock"), None, config.load(overrides=["data.held_out_fraction=0"]))
+    assert [len(genre.tracks) for genre in genres] == [60, 60]
+    own = {(0, dataclasses.replace(track, path="")) for track in library.tracks() if track.split == "train"}
+    assert {one for one in own if one[1].source != "jazz"} < set(asked)
+    assert len(set(asked)) == 120
