@@ -41,9 +41,10 @@ class AudioConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """How tracks are divided."""
+    """How tracks are divided, and made more of."""
 
     held_out_fraction: float = 0.1  # of each genre's tracks, never trained on
+    transposed: int = 0  # semitones: training tracks also play that much slower and faster, in steps of one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +159,9 @@ class Config:
         _require(
             0 <= self.data.held_out_fraction <= 0.9,
             f"data.held_out_fraction {self.data.held_out_fraction} must lie in 0 to 0.9",
+        )
+        _require(
+            0 <= self.data.transposed <= 12, f"data.transposed is {self.data.transposed}; it must lie in 0 to 12"
         )
         _require(training.seed >= 0, f"training.seed is {training.seed}; it must be at least 0")
         _require(training.learning_rate > 0, "training.learning_rate must be above 0")

@@ -64,7 +64,7 @@ def _print_genres(genres: dict[str, Genre]) -> None:
     print(f"{'genre':<16}{'training':>10}{'held out':>10}{'minutes':>10}{'skipped':>10}")
     for name, genre in genres.items():
         print(
-            f"{name:<16}{len(genre.tracks):>10}{len(genre.held_out):>10}{genre.minutes:>10.1f}{len(genre.skipped):>10}"
+            f"{name:<16}{len(genre.recordings):>10}{len(genre.held_out):>10}{genre.minutes:>10.1f}{len(genre.skipped):>10}"
         )
     for genre in genres.values():
         for path, reason in genre.skipped:

@@ -50,7 +50,7 @@ RECIPES: dict[str, tuple[str, list[str]]] = {  # those of `variants.py` change t
     "two scales": ("frames", []),
     "PatchNCE": ("frames", []),
     "filling in": ("frames", []),
-    "transposed copies": ("frames", []),
+    "transposed copies": ("frames", ["data.transposed=2"]),
     "half an hour of music": ("frames", []),
 }
 MEASURES = ("rearranged", "reorchestrated", "style", "called")
@@ -231,12 +231,12 @@ def document(result: dict) -> str:
 ```
 
 Each recipe trained on one core of {result["provenance"]["cpu"]} for the minutes in brackets (compilation apart), two
-at a time; then its averaged generators converted the 8 *validation* tunes, measured on the waveforms with 95 %
-intervals over tunes. *default* is `configs/frames.toml`, and the others change one thing of it, but for
+at a time; then its averaged generators converted the 4 *validation* tunes each way, measured on the waveforms with
+95 % intervals over tunes. *default* is `configs/frames.toml`, and the others change one thing of it, but for
 `cpu.toml`; those from *hinge* on are functions of `scripts/variants.py`, which tell what they do; the *untrained
-generator* is the default's, so the Gaussian transport alone. *Rearranged*, *reorchestrated*: log-mel distance in dB to the true arrangement, to the same notes played by the target's
-instruments. *Style*: kernel distance to real music of the target. *Called*: share of four-second windows that the
-classifier takes for the target.
+generator* is the default's, so the Gaussian transport alone. *Rearranged*, *reorchestrated*: log-mel distance in dB
+to the true arrangement, to the same notes played by the target's instruments. *Style*: kernel distance to real music
+of the target. *Called*: share of four-second windows that the classifier takes for the target.
 
 {tables}
 """

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import soundfile
 from absl import app
 
-from gst_jax import audio, config, corpus, cyclegan, data, models
+from gst_jax import config, cyclegan, data, models
 from gst_jax.corpus import library
 from gst_jax.corpus.render import SAMPLE_RATE
 
@@ -139,20 +139,6 @@ def two_scales() -> None:
     cyclegan.networks = lambda model: (networks(model)[0], TwoScales(model.discriminator_channels))
 
 
-def transposed_copies() -> None:
-    """Five times as many recordings: the built-in ones one and two semitones slower and faster, too."""
-
-    def copies(genre, folder):
-        for path in audio.find_audio(corpus.build(corpus.default_directory()) / "train" / genre):
-            decoded = audio.read_wave(path)
-            for semitones in (-2, -1, 0, 1, 2):
-                rate = round(decoded.sample_rate * 2 ** (semitones / 12))
-                copy = audio.resample(decoded.samples, rate, decoded.sample_rate)
-                soundfile.write(folder / f"{path.stem} {semitones:+d}.wav", copy, decoded.sample_rate, "FLOAT")
-
-    learn_from("transposed", copies)
-
-
 def half_an_hour_of_music() -> None:
     """Six times as much music: sixty recordings a genre, composed as the ten of the built-in corpus are."""
 
@@ -171,7 +157,6 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "filling in": filling_in,
     "PatchNCE": patch_nce,
     "two scales": two_scales,
-    "transposed copies": transposed_copies,
     "half an hour of music": half_an_hour_of_music,
 }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from librosa import mel_frequencies
 
 from gst_jax import audio, data, fine_structure, loudness
 from gst_jax.audio import AudioError
@@ -101,6 +102,35 @@ def test_stereo_of_another_rate_is_mixed_and_resampled(rng, tmp_path):
     genre = load(tmp_path / "a", tmp_path / "cache")
     assert [(path.name, reason) for path, reason in genre.skipped] == [("x.wav", "it is silent")]
     assert genre.tracks[0].frames == 3 * 16_000 // 252
+
+
+def test_transposed_copies_are_as_much_faster_as_they_are_higher(rng, tmp_path):
+    (tmp_path / "a").mkdir()
+    time = np.arange(6 * 44_100) / 44_100
+    wave = 0.3 * np.sin(2 * np.pi * 1000 * time) + 0.01 * noise(rng, 6, 44_100)
+    audio.write_wave(tmp_path / "a" / "tone.wav", wave.astype(np.float32), 44_100)
+    plain, genre = (
+        load(tmp_path / "a", tmp_path / "cache", replace(ALL, transposed=steps), n_mels=128) for steps in (0, 2)
+    )
+    assert [track.semitones for track in genre.tracks] == [0, -1, 1, -2, 2]
+    assert genre.recordings == list(genre.tracks[:1]) == plain.recordings
+    assert genre.minutes == plain.minutes == pytest.approx(0.1, rel=0.01)
+    assert [track.start for track in genre.tracks] == np.cumsum([0, *(t.frames for t in genre.tracks[:-1])]).tolist()
+    centres = mel_frequencies(n_mels=130, fmin=0, fmax=8000)[1:-1]
+    for track in genre.tracks:
+        ratio = 2 ** (track.semitones / 12)
+        assert track.frames == pytest.approx(plain.tracks[0].frames / ratio, abs=1)
+        spectrum = genre.log_mel[track.start + 5 : track.start + track.frames - 5].mean(axis=0)
+        assert centres[spectrum.argmax()] == pytest.approx(1000 * ratio, rel=0.03)
+        assert spectrum[-1] == pytest.approx(spectrum[-20], abs=5)  # a slower copy has its highest bands, too
+
+
+def test_a_copy_shorter_than_a_segment_is_left_out(rng, tmp_path):
+    (tmp_path / "a").mkdir()
+    audio.write_wave(tmp_path / "a" / "x.wav", noise(rng, 2.1), 16_000)
+    genre = load(tmp_path / "a", tmp_path / "cache", replace(ALL, transposed=2))
+    assert sorted(track.semitones for track in genre.tracks) == [-2, -1, 0]
+    assert genre.skipped == ()
 
 
 def test_statistics_are_those_of_the_training_frames(audio_dir, tmp_path):
@@ -278,7 +308,7 @@ def test_the_cache_is_a_plain_npy_file_with_an_index(audio_dir, tmp_path):
     (frames,) = (tmp_path / "mels").rglob("*.npy")
     index = json.loads(frames.with_suffix(".json").read_text())
     np.testing.assert_array_equal(np.load(frames), genre.log_mel)
-    assert index["tracks"] == [[track.path.name, track.start, track.frames] for track in genre.tracks]
+    assert index["tracks"] == [[track.path.name, track.start, track.frames, 0] for track in genre.tracks]
 
 
 def test_processes_that_fill_the_cache_at_once_agree(audio_dir, tmp_path, decoded):

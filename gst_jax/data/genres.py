@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,17 +23,18 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Progress = Callable[..., Any]  # as tqdm.tqdm: (iterable, total=, desc=, unit=) -> iterable
 Skipped = tuple[Path, str]  # a file with the reason
 
-_CACHE_VERSION = 4  # raise it when the same files would give other frames
+_CACHE_VERSION = 5  # raise it when the same files would give other frames
 _MIN_DEVIATION = 1.0  # dB: a band that never moves must not have its noise blown up
 
 
 @dataclass(frozen=True)
 class Track:
-    """Where one recording lies in the frames of its genre."""
+    """Where one recording, or a transposed copy of it, lies in the frames of its genre."""
 
     path: Path
     start: int  # its first frame
     frames: int
+    semitones: int = 0  # higher, and as much faster, than the recording
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +46,14 @@ class Genre:
     tracks: tuple[Track, ...]
     held_out: tuple[Path, ...]  # never trained on
     skipped: tuple[Skipped, ...]
-    minutes: float  # of training sound
+    minutes: float  # of training sound, copies apart
     statistics: Statistics
     fine_structure: Array  # float32 [M + 1, n_fft // 2 + 1], from `fine_structure.Fit`
+
+    @property
+    def recordings(self) -> list[Track]:
+        """The tracks without their copies."""
+        return [track for track in self.tracks if track.semitones == 0]
 
 
 @dataclass(frozen=True)
@@ -67,12 +73,21 @@ def read_mono(path: Path, audio: AudioConfig, seconds: float | None = None) -> A
     Raises:
         AudioError: as `audio.read_wave`.
     """
+    return next(_read_transposed(path, audio, [0], seconds))[1]
+
+
+def _read_transposed(
+    path: Path, audio: AudioConfig, semitones: Iterable[int], seconds: float | None = None
+) -> Iterator[tuple[int, Array]]:
+    """Read a file as `read_mono`, once, and yield it played faster by each of some semitones, with them."""
     decoded = sound.read_wave(path)
     rate = decoded.sample_rate
     waveform = sound.mono(decoded.samples if seconds is None else decoded.samples[: round(seconds * rate)])
     del decoded  # of an hour in stereo, a gigabyte
-    waveform = sound.resample(waveform, rate, audio.sample_rate)
-    return waveform * loudness.gain_to_reference(waveform, audio.sample_rate)
+    for step in semitones:
+        # From the recording's own rate, so that a slower copy still reaches up to the highest band.
+        copy = sound.resample(waveform, round(rate * 2 ** (step / 12)), audio.sample_rate)
+        yield step, copy * loudness.gain_to_reference(copy, audio.sample_rate)
 
 
 def split_tracks(files: Sequence[Path], held_out_fraction: float) -> tuple[list[Path], list[Path]]:
@@ -126,7 +141,7 @@ def load_genres(
         AudioError: when a folder is missing or holds no usable sound, or a file in it is damaged.
     """
     plans = [_plan(Path(audio_dir) / name, audio, data, Path(cache_dir)) for name in names]
-    return [_load(plan, audio, progress) for plan in plans]
+    return [_load(plan, audio, data.transposed, progress) for plan in plans]
 
 
 def _plan(folder: Path, audio: AudioConfig, data: DataConfig, cache_dir: Path) -> _Plan:
@@ -151,55 +166,63 @@ def _plan(folder: Path, audio: AudioConfig, data: DataConfig, cache_dir: Path) -
     return _Plan(folder, index, tuple(training), tuple(held_out), tuple(skipped))
 
 
-def _load(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> Genre:
+def _load(plan: _Plan, audio: AudioConfig, transposed: int, progress: Progress | None) -> Genre:
     if plan.training:
-        _write_cache(plan, audio, progress)
+        _write_cache(plan, audio, transposed, progress)
     index = json.loads(plan.index.read_text(encoding="ascii"))
     log_mel = np.load(plan.index.with_suffix(".npy"), mmap_mode="r")
+    tracks = tuple(Track(plan.folder / path, *rest) for path, *rest in index["tracks"])
+    seconds = sum(track.frames for track in tracks if track.semitones == 0) / audio.frames_per_second
     return Genre(
         name=plan.folder.name,
         log_mel=log_mel,
-        tracks=tuple(Track(plan.folder / path, start, frames) for path, start, frames in index["tracks"]),
+        tracks=tracks,
         held_out=tuple(plan.folder / path for path in index["held_out"]),
         skipped=tuple((plan.folder / path, reason) for path, reason in index["skipped"]),
-        minutes=len(log_mel) / audio.frames_per_second / 60,
+        minutes=seconds / 60,
         statistics=Statistics(**{name: tuple(index[name]) for name in ("mean", "deviation", "highest")}),
         fine_structure=np.load(plan.index.with_suffix(".fine")),
     )
 
 
-def _write_cache(plan: _Plan, audio: AudioConfig, progress: Progress | None) -> None:
-    """Decode the training tracks into an .npy file, then describe them: fine structure, index.
+def _write_cache(plan: _Plan, audio: AudioConfig, transposed: int, progress: Progress | None) -> None:
+    """Decode the training tracks into an .npy file, each with its copies, then describe all: fine structure, index.
 
     Each appears whole, by a rename, under a name made of what went in: processes that do this at the same
     time do the work twice, no harm done.
     """
     plan.index.parent.mkdir(parents=True, exist_ok=True)
-    tracks: list[tuple[Path, int, int]] = []
+    tracks: list[tuple[Path, int, int, int]] = []
     skipped = list(plan.skipped)
     total, squares = np.zeros(audio.n_mels), np.zeros(audio.n_mels)
     highest = np.full(audio.n_mels, sound.LOG_MEL_FLOOR, np.float32)
     fit = fine_structure.Fit(audio)
     start = 0
+    steps = sorted(range(-transposed, transposed + 1), key=abs)  # the recording itself first
     paths = plan.training
     if progress is not None:
         paths = progress(paths, total=len(paths), desc=plan.folder.name, unit="track")
     with _replacing(plan.index.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
         _write_shape(file, (0, audio.n_mels))
         for path in paths:
-            waveform = read_mono(path, audio)
-            log_mel = sound.log_mel(waveform, audio)
-            if len(log_mel) < audio.segment_frames:
-                skipped.append((path, _too_short(len(log_mel) / audio.frames_per_second, audio)))
-            elif log_mel.max() <= sound.LOG_MEL_FLOOR:
-                skipped.append((path, "it is silent"))
-            else:
+            for semitones, waveform in _read_transposed(path, audio, steps):
+                log_mel = sound.log_mel(waveform, audio)
+                reason = ""
+                if len(log_mel) < audio.segment_frames:
+                    reason = _too_short(len(log_mel) / audio.frames_per_second, audio)
+                elif log_mel.max() <= sound.LOG_MEL_FLOOR:
+                    reason = "it is silent"
+                if reason and semitones == 0:
+                    skipped.append((path, reason))
+                    break
+                if reason:  # a faster copy may be too short
+                    continue
                 file.write(log_mel.data)
                 fit.add(waveform)
                 total += log_mel.sum(axis=0, dtype=np.float64)
                 squares += np.square(log_mel, dtype=np.float64).sum(axis=0)
                 np.maximum(highest, log_mel.max(axis=0), out=highest)
-                tracks.append((path, start, len(log_mel)))
+                tracks.append((path, start, len(log_mel), semitones))
                 start += len(log_mel)
         _require_any(tracks, plan.folder, skipped)
         _write_shape(file, (start, audio.n_mels))

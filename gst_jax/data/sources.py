@@ -8,7 +8,7 @@ from typing import Any
 
 from gst_jax import config, corpus
 from gst_jax.audio import AudioError
-from gst_jax.config import Config, DataConfig
+from gst_jax.config import Config
 from gst_jax.data.genres import Genre, load_genres
 
 
@@ -18,7 +18,7 @@ def settings_for(audio_dir: str | os.PathLike[str] | None, settings: Config) -> 
     The built-in corpus (no folder) keeps its held-out tunes apart, so that all its training files train.
     """
     if audio_dir is None:
-        return dataclasses.replace(settings, data=DataConfig(held_out_fraction=0.0))
+        return dataclasses.replace(settings, data=dataclasses.replace(settings.data, held_out_fraction=0.0))
     return settings
 
 

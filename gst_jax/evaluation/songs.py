@@ -58,8 +58,8 @@ def gather(run: Run, split: str, progress: Progress | None = None) -> Material:
     audio = run.config.audio
     training = {}
     for genre in genres:
-        seconds = min(_SECONDS, max(10.0, 10 * _SECONDS / len(genre.tracks)))
-        training[genre.name] = [data.read_mono(track.path, audio, seconds) for track in genre.tracks]
+        seconds = min(_SECONDS, max(10.0, 10 * _SECONDS / len(genre.recordings)))
+        training[genre.name] = [data.read_mono(track.path, audio, seconds) for track in genre.recordings]
     directions = (run.pair, run.pair[::-1])
     if run.audio_dir is None:
         songs = {direction: _paired(split, *direction, audio) for direction in directions}
