@@ -44,7 +44,7 @@ class DataConfig:
     """How tracks are divided, and made more of."""
 
     held_out_fraction: float = 0.1  # of each genre's tracks, never trained on
-    transposed: int = 2  # semitones: training tracks also play that much slower and faster, in steps of one
+    transposed: int = 0  # semitones: training tracks also play that much slower and faster, in steps of one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ class TrainingConfig:
 
     batch_size: int = 2  # segments of each genre in a micro-batch
     accumulation_steps: int = 1  # micro-batches in one optimizer update
-    epochs: int = 12
+    epochs: int = 60
     learning_rate: float = 4e-4
     beta1: float = 0.5
     beta2: float = 0.999

@@ -12,7 +12,7 @@ from gst_jax.audio import AudioError
 from gst_jax.config import AudioConfig, Config, DataConfig, Statistics, TrainingConfig
 
 CONFIG = Config(audio=AudioConfig(n_mels=64))
-AUDIO, ALL = CONFIG.audio, DataConfig(held_out_fraction=0.0, transposed=0)
+AUDIO, ALL = CONFIG.audio, DataConfig(held_out_fraction=0.0)
 T = AUDIO.segment_frames
 
 
@@ -79,7 +79,7 @@ def test_a_split_depends_on_names_alone():
 
 
 def test_a_genre_holds_the_log_mels_of_its_training_tracks(audio_dir, tmp_path):
-    genre = data.load_genre(audio_dir / "harp", AUDIO, DataConfig(held_out_fraction=0.3, transposed=0), tmp_path)
+    genre = data.load_genre(audio_dir / "harp", AUDIO, DataConfig(held_out_fraction=0.3), tmp_path)
     assert genre.name == "harp"
     assert len(genre.held_out) == 1
     assert sorted(names(genre.held_out) + [track.path.name for track in genre.tracks]) == [
@@ -134,7 +134,7 @@ def test_a_copy_shorter_than_a_segment_is_left_out(rng, tmp_path):
 
 
 def test_statistics_are_those_of_the_training_frames(audio_dir, tmp_path):
-    genre = data.load_genre(audio_dir / "harp", AUDIO, DataConfig(held_out_fraction=0.3, transposed=0), tmp_path)
+    genre = data.load_genre(audio_dir / "harp", AUDIO, DataConfig(held_out_fraction=0.3), tmp_path)
     frames = np.array(genre.log_mel, np.float64)
     np.testing.assert_allclose(genre.statistics.mean, frames.mean(axis=0), atol=1e-9)
     np.testing.assert_allclose(genre.statistics.deviation, np.maximum(frames.std(axis=0), 1.0), atol=1e-9)
@@ -151,7 +151,7 @@ def test_the_level_of_a_recording_does_not_matter(rng, tmp_path):
 
 
 def test_fine_structure_is_that_of_the_training_tracks(audio_dir, tmp_path):
-    genre = data.load_genre(audio_dir / "harp", AUDIO, DataConfig(held_out_fraction=0.3, transposed=0), tmp_path)
+    genre = data.load_genre(audio_dir / "harp", AUDIO, DataConfig(held_out_fraction=0.3), tmp_path)
     waveforms = (at_reference(track.path) for track in genre.tracks)
     np.testing.assert_array_equal(genre.fine_structure, fine_structure.fit(waveforms, AUDIO))
     assert genre.fine_structure.any()

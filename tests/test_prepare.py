@@ -25,9 +25,9 @@ def test_prepare_reports_minutes_and_the_time_training_will_take(audio_dir, tmp_
         ["harp", "2", "1", "0.1", "0"],
         ["organ", "2", "1", "0.1", "0"],
     ]
-    # 2 tracks of 4.3 s are 4 segments, 14 more with their copies of 4.8 to 3.8 s: 9 batches of 2
+    # 2 tracks of 4.3 s are 4 segments, so 2 batches of 2
     assert re.fullmatch(
-        r"training harp_organ: about 0:\d\d:\d\d h for 6 epochs of 9 batches, \d+\.\d\d s each on this machine",
+        r"training harp_organ: about 0:\d\d:\d\d h for 6 epochs of 2 batches, \d+\.\d\d s each on this machine",
         lines[3],
     )
 
