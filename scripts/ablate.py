@@ -44,13 +44,13 @@ RECIPES: dict[str, tuple[str, list[str]]] = {  # those of `variants.py` change t
     "segments of 4 s": ("frames", ["audio.segment_seconds=4"]),
     "averaged four times as long": ("frames", ["training.ema_decay=0.9995"]),
     "not residual": ("frames", ["model.residual=false"]),
+    "transposed copies": ("frames", ["data.transposed=2"]),
     "hinge": ("frames", []),
     "spectral norm": ("frames", ["loss.gradient_penalty=0"]),
     "augmentation": ("frames", []),
     "two scales": ("frames", []),
     "PatchNCE": ("frames", []),
     "filling in": ("frames", []),
-    "transposed copies": ("frames", ["data.transposed=2"]),
     "half an hour of music": ("frames", []),
 }
 MEASURES = ("rearranged", "reorchestrated", "style", "called")
