@@ -1,4 +1,4 @@
-"""Train with something that others do and that did not pay here, so that it is no setting but a row of `ablate.py`.
+"""Train with something that is no setting but a row of `ablate.py`: what others do, and more of the built-in music.
 
     python scripts/variants.py hinge --pair=folk_rock --minutes=3 --run_dir=runs/hinge
 
@@ -140,14 +140,28 @@ def two_scales() -> None:
 
 
 def half_an_hour_of_music() -> None:
-    """Six times as much music: sixty recordings a genre, composed as the ten of the built-in corpus are."""
+    """Six times as much music: sixty recordings a genre, composed as the ten of the built-in corpus are.
 
-    def recordings(genre, folder):
-        for number in range(60):
-            samples = library.samples_of(0, library.Track("", "train", number, genre, genre))
-            soundfile.write(folder / f"{number:02}.wav", samples, SAMPLE_RATE, "PCM_16")
+    Rendered once, into the cache.
+    """
+    audio_dir = config.cache_dir() / "half an hour of music"
 
-    learn_from("half an hour", recordings)
+    def load(pair, _, settings, progress):
+        audio_dir.mkdir(parents=True, exist_ok=True)
+        for genre in pair:
+            if (folder := audio_dir / genre).exists():
+                continue
+            with tempfile.TemporaryDirectory(dir=audio_dir, prefix=".unfinished") as unfinished:
+                made = Path(unfinished, genre)
+                made.mkdir()
+                for number in progress(range(60), desc=f"{genre} to learn from", unit="file"):
+                    samples = library.samples_of(0, library.Track("", "train", number, genre, genre))
+                    soundfile.write(made / f"{number:02}.wav", samples, SAMPLE_RATE, "PCM_16")
+                if not folder.exists():  # another process may have made it
+                    made.rename(folder)
+        return load_pair(pair, audio_dir, settings, progress)
+
+    data.load_pair = load
 
 
 VARIANTS: dict[str, Callable[[], None]] = {
@@ -159,23 +173,6 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "two scales": two_scales,
     "half an hour of music": half_an_hour_of_music,
 }
-
-
-def learn_from(name: str, make: Callable[[str, Path], None]) -> None:
-    """Train on other recordings, kept in the cache; `make(genre, folder)` writes those of a genre into a folder."""
-    audio_dir = config.cache_dir() / "variants" / name
-
-    def load(pair, _, settings, progress=None):
-        for genre in pair:
-            if not (folder := audio_dir / genre).exists():
-                audio_dir.mkdir(parents=True, exist_ok=True)
-                unfinished = Path(tempfile.mkdtemp(dir=audio_dir, prefix=".unfinished"))
-                make(genre, unfinished)
-                if not folder.exists():  # another process may have made it
-                    unfinished.rename(folder)
-        return load_pair(pair, audio_dir, settings, progress)
-
-    data.load_pair = load
 
 
 def random_key(log_mel: jax.Array) -> jax.Array:

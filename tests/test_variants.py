@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 import variants
+from tqdm import tqdm
 from variants import VARIANTS
 
 from gst_jax import config, cyclegan, data
@@ -82,7 +83,7 @@ def test_half_an_hour_of_music_is_composed_as_the_corpus_is(tmp_path, monkeypatc
     asked = []
     monkeypatch.setattr(library, "samples_of", lambda seed, track: asked.append((seed, track)) or NOISE)
     VARIANTS["half an hour of music"]()
-    genres = data.load_pair(("folk", "rock"), None, config.load(overrides=["data.held_out_fraction=0"]))
+    genres = data.load_pair(("folk", "rock"), None, config.load(overrides=["data.held_out_fraction=0"]), tqdm)
     assert [len(genre.tracks) for genre in genres] == [60, 60]
     own = {(0, dataclasses.replace(track, path="")) for track in library.tracks() if track.split == "train"}
     assert {one for one in own if one[1].source != "jazz"} < set(asked)

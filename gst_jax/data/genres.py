@@ -207,16 +207,11 @@ def _write_cache(plan: _Plan, audio: AudioConfig, transposed: int, progress: Pro
         for path in paths:
             for semitones, waveform in _read_transposed(path, audio, steps):
                 log_mel = sound.log_mel(waveform, audio)
-                reason = ""
-                if len(log_mel) < audio.segment_frames:
-                    reason = _too_short(len(log_mel) / audio.frames_per_second, audio)
-                elif log_mel.max() <= sound.LOG_MEL_FLOOR:
-                    reason = "it is silent"
-                if reason and semitones == 0:
-                    skipped.append((path, reason))
-                    break
-                if reason:  # a faster copy may be too short
-                    continue
+                if reason := _unusable(log_mel, audio):
+                    if semitones == 0:
+                        skipped.append((path, reason))
+                        break
+                    continue  # a faster copy may be too short
                 file.write(log_mel.data)
                 fit.add(waveform)
                 total += log_mel.sum(axis=0, dtype=np.float64)
@@ -287,6 +282,13 @@ def _require_any(usable: Sequence[object], folder: Path, skipped: Sequence[Skipp
             f"{folder} has no track to train on: all {len(skipped)} are skipped, first {path.name}: {reason}; "
             "add longer or other recordings"
         )
+
+
+def _unusable(log_mel: Array, audio: AudioConfig) -> str:
+    """Return why frames [T, M] cannot be trained on, or nothing."""
+    if len(log_mel) < audio.segment_frames:
+        return _too_short(len(log_mel) / audio.frames_per_second, audio)
+    return "it is silent" if log_mel.max() <= sound.LOG_MEL_FLOOR else ""
 
 
 def _too_short(seconds: float, audio: AudioConfig) -> str:
