@@ -44,6 +44,7 @@ class DataConfig:
     """How tracks are divided, and made more of."""
 
     held_out_fraction: float = 0.1  # of each genre's tracks, never trained on
+    corpus_tracks: int = 10  # training tracks a genre that the built-in corpus lends, half a minute each
     transposed: int = 0  # semitones slower and faster at which tracks train, too: 2 makes an epoch five times as long
 
 
@@ -117,6 +118,7 @@ class Config:
             "audio.n_fft": audio.n_fft,
             "audio.hop_length": audio.hop_length,
             "audio.n_mels": audio.n_mels,
+            "data.corpus_tracks": self.data.corpus_tracks,
             "model.channels": self.model.channels,
             "model.residual_blocks": self.model.residual_blocks,
             "model.discriminator_channels": self.model.discriminator_channels,

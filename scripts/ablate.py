@@ -45,13 +45,14 @@ RECIPES: dict[str, tuple[str, list[str]]] = {  # those of `variants.py` change t
     "averaged four times as long": ("frames", ["training.ema_decay=0.9995"]),
     "not residual": ("frames", ["model.residual=false"]),
     "transposed copies": ("frames", ["data.transposed=2"]),
+    "half an hour of music": ("frames", ["data.corpus_tracks=60"]),
+    "two hours of music": ("frames", ["data.corpus_tracks=240"]),
     "hinge": ("frames", []),
     "spectral norm": ("frames", ["loss.gradient_penalty=0"]),
     "augmentation": ("frames", []),
     "two scales": ("frames", []),
     "PatchNCE": ("frames", []),
     "filling in": ("frames", []),
-    "half an hour of music": ("frames", []),
 }
 MEASURES = ("rearranged", "reorchestrated", "style", "called")
 NOTHING_TRAINED = ("untouched input", "equaliser", "untrained generator")

@@ -1,4 +1,4 @@
-"""Train with something that is no setting but a row of `ablate.py`: what others do, and more of the built-in music.
+"""Train with something that is no setting but a row of `ablate.py`: what others do.
 
     python scripts/variants.py hinge --pair=folk_rock --minutes=3 --run_dir=runs/hinge
 
@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import functools
 import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from unittest import mock
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import soundfile
 from absl import app
 
-from gst_jax import config, cyclegan, data, models
-from gst_jax.corpus import library
-from gst_jax.corpus.render import SAMPLE_RATE
+from gst_jax import cyclegan, models
 
-networks, score = cyclegan.networks, cyclegan._score
-generator_loss, load_pair = cyclegan.generator_loss, data.load_pair
+networks, score, generator_loss = cyclegan.networks, cyclegan._score, cyclegan.generator_loss
 
 
 def hinge() -> None:
@@ -139,31 +133,6 @@ def two_scales() -> None:
     cyclegan.networks = lambda model: (networks(model)[0], TwoScales(model.discriminator_channels))
 
 
-def half_an_hour_of_music() -> None:
-    """Six times as much music: sixty recordings a genre, composed as the ten of the built-in corpus are.
-
-    Rendered once, into the cache.
-    """
-    audio_dir = config.cache_dir() / "half an hour of music"
-
-    def load(pair, _, settings, progress):
-        audio_dir.mkdir(parents=True, exist_ok=True)
-        for genre in pair:
-            if (folder := audio_dir / genre).exists():
-                continue
-            with tempfile.TemporaryDirectory(dir=audio_dir, prefix=".unfinished") as unfinished:
-                made = Path(unfinished, genre)
-                made.mkdir()
-                for number in progress(range(60), desc=f"{genre} to learn from", unit="file"):
-                    samples = library.samples_of(0, library.Track("", "train", number, genre, genre))
-                    soundfile.write(made / f"{number:02}.wav", samples, SAMPLE_RATE, "PCM_16")
-                if not folder.exists():  # another process may have made it
-                    made.rename(folder)
-        return load_pair(pair, audio_dir, settings, progress)
-
-    data.load_pair = load
-
-
 VARIANTS: dict[str, Callable[[], None]] = {
     "hinge": hinge,
     "spectral norm": spectral_norm,
@@ -171,7 +140,6 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "filling in": filling_in,
     "PatchNCE": patch_nce,
     "two scales": two_scales,
-    "half an hour of music": half_an_hour_of_music,
 }
 
 

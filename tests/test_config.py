@@ -44,6 +44,7 @@ def test_override_wins_over_the_file_and_an_integer_may_stand_for_a_float():
         ("audio.n_mels=30", "multiple of 4"),
         ("audio.segment_seconds=0.2", "frames"),
         ("data.held_out_fraction=1.5", "0 to 0.9"),
+        ("data.corpus_tracks=0", "at least 1"),
         ("model.residual=1", "must be of type bool"),
     ],
 )

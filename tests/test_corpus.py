@@ -31,7 +31,7 @@ def sounds() -> dict[str, np.ndarray]:
 def small(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Shrink the corpus to three short tracks."""
     few = [TRACKS[f"paired/validation/rearranged/{genre}/tune_00.flac"] for genre in corpus.GENRES]
-    monkeypatch.setattr(library, "tracks", lambda: few)
+    monkeypatch.setattr(library, "tracks", lambda training_tracks: few)
     return [track.path for track in few]
 
 
@@ -47,6 +47,17 @@ def test_layout_has_ten_training_files_a_genre_and_both_paired_sets():
     for pair in ("folk_as_rock", "folk_as_jazz", "rock_as_folk", "jazz_as_folk"):
         assert sum(path.startswith(f"paired/test/reorchestrated/{pair}/") for path in TRACKS) == 8
     assert len(TRACKS) == 30 + 12 * 3 + 12 * 4
+
+
+def test_more_training_files_begin_with_the_usual_ones_and_have_a_folder_of_their_own():
+    usual = [track for track in library.tracks() if track.split == "train"]
+    more = [track for track in library.tracks(training_tracks=60) if track.split == "train"]
+    assert len(usual) == 30 and len(more) == 180
+    assert {replace(track, path="") for track in usual} < {replace(track, path="") for track in more}
+    assert not {track.path for track in usual} & {track.path for track in more}
+    tunes = {library.tune_of(0, "train", track.tune, track.source).melody for track in more}
+    paired = {library.tune_of(0, split, number).melody for split in ("validation", "test") for number in range(8)}
+    assert len(tunes) == 180 and not tunes & paired
 
 
 def test_same_seed_gives_the_same_samples_bit_for_bit(sounds):
@@ -241,6 +252,32 @@ def test_another_version_replaces_the_files_of_the_old_one(tmp_path: Path, small
     assert json.loads((tmp_path / "corpus.json").read_text())["version"] == corpus.VERSION
 
 
+def test_corpora_of_two_sizes_live_side_by_side(tmp_path: Path, monkeypatch):
+    def of_size(training_tracks):
+        return [
+            library.Track(f"{library.training_folder(training_tracks)}/folk/{n:02}.flac", "train", n, "folk", "folk")
+            for n in range(training_tracks - 9)
+        ]
+
+    rendered = []
+
+    def render(root, seed, missing, progress):
+        rendered.append([track.path for track in missing])
+        for track in missing:
+            (root / track.path).parent.mkdir(parents=True, exist_ok=True)
+            (root / track.path).touch()
+
+    monkeypatch.setattr(library, "tracks", of_size)
+    monkeypatch.setattr(library, "_render_all", render)
+    for training_tracks in (10, 11, 10, 11):
+        corpus.build(tmp_path, training_tracks=training_tracks)
+    assert rendered == [["train/folk/00.flac"], ["train_11/folk/00.flac", "train_11/folk/01.flac"]]
+    monkeypatch.setattr(library, "VERSION", -1)
+    corpus.build(tmp_path, training_tracks=10)  # throws away what is of the old version, of either size
+    assert rendered[2:] == [["train/folk/00.flac"]]
+    assert not (tmp_path / "train_11/folk/00.flac").exists()
+
+
 def test_an_interrupted_build_is_not_called_complete(tmp_path: Path, small, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -276,7 +313,7 @@ def test_default_directory_follows_the_environment(monkeypatch):
 
 @pytest.mark.slow
 def test_a_killed_build_goes_on_where_it_stopped(tmp_path: Path, small):
-    few = "library.tracks = lambda all=library.tracks: [track for track in all() if track.path in sys.argv[2:]]"
+    few = "library.tracks = lambda _, all=library.tracks: [track for track in all() if track.path in sys.argv[2:]]"
     code = f"import sys; from gst_jax.corpus import library; {few}; library.build(sys.argv[1])"
     first = tmp_path / small[0]
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path), *small], stderr=subprocess.DEVNULL) as process:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from librosa import mel_frequencies
 
-from gst_jax import audio, data, fine_structure, loudness
+from gst_jax import audio, config, data, fine_structure, loudness
 from gst_jax.audio import AudioError
-from gst_jax.config import AudioConfig, Config, DataConfig, Statistics, TrainingConfig
+from gst_jax.config import AudioConfig, Config, ConfigError, DataConfig, Statistics, TrainingConfig
+from gst_jax.corpus import library
 
 CONFIG = Config(audio=AudioConfig(n_mels=64))
 AUDIO, ALL = CONFIG.audio, DataConfig(held_out_fraction=0.0)
@@ -164,6 +165,27 @@ def test_a_band_that_never_moves_has_a_deviation_of_one_decibel(tmp_path):
     statistics = load(tmp_path / "a", tmp_path / "cache").statistics
     assert statistics.mean[-1] == audio.LOG_MEL_FLOOR
     assert statistics.deviation[-1] == 1.0
+
+
+def test_the_built_in_corpus_lends_as_many_tracks_as_it_is_told(rng, tmp_path, monkeypatch):
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path))
+
+    def render(root, seed, missing, progress):
+        for track in missing:
+            (root / track.path).parent.mkdir(parents=True, exist_ok=True)
+            audio.write_wave(root / track.path, noise(rng, 2), 16_000)
+
+    monkeypatch.setattr(library, "_render_all", render)
+    for number in (10, 12):
+        settings = data.settings_for(None, config.load(overrides=[f"data.corpus_tracks={number}"]))
+        genres = data.load_pair(("folk", "rock"), None, settings)
+        assert [len(genre.tracks) for genre in genres] == [number, number]
+
+
+def test_the_size_of_the_built_in_corpus_is_no_setting_of_a_folder(audio_dir):
+    settings = config.load(overrides=["data.corpus_tracks=60"])
+    with pytest.raises(ConfigError, match=r"data\.corpus_tracks is 60, but --audio_dir"):
+        data.settings_for(audio_dir, settings)
 
 
 @pytest.mark.parametrize("name", ["with space", "লোক সঙ্গীত", "🎸"])

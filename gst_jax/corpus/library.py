@@ -1,4 +1,4 @@
-"""Build the corpus on disk: ten training files a genre, tunes that every genre plays."""
+"""Build the corpus on disk: training files of each genre, tunes that every genre plays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from gst_jax import audio
-from gst_jax.config import cache_dir
+from gst_jax.config import DataConfig, cache_dir
 from gst_jax.corpus import folk, jazz, rock
 from gst_jax.corpus.arrangement import Arrangement
 from gst_jax.corpus.composition import Tune, compose, describe
@@ -29,13 +29,13 @@ GENRES = ("folk", "rock", "jazz")
 REORCHESTRATED = (("folk", "rock"), ("folk", "jazz"), ("rock", "folk"), ("jazz", "folk"))
 
 _ARRANGERS: dict[str, ModuleType] = {"folk": folk, "rock": rock, "jazz": jazz}
-_TRAINING_FILES = 10
 _TRAINING_SECONDS = 30.0
 _PAIRED_FILES = {"validation": 4, "test": 8}
 _PAIRED_SECONDS = 20.0
 _PAIRED_TEMPO = (96.0, 132.0)  # comfortable in every genre
 _PROCESSES = 2
 _MARKER = "corpus.json"
+_USUAL = DataConfig().corpus_tracks
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,18 @@ def default_directory() -> Path:
     return cache_dir() / "corpus"
 
 
-def tracks() -> list[Track]:
-    """List every file of the corpus."""
+def training_folder(training_tracks: int = _USUAL) -> str:
+    """Return the folder, within the corpus, of the training files where there are so many a genre."""
+    return "train" if training_tracks == _USUAL else f"train_{training_tracks}"
+
+
+def tracks(training_tracks: int = _USUAL) -> list[Track]:
+    """List every file of the corpus with so many training files a genre; more begin with the same ones as fewer."""
+    folder = training_folder(training_tracks)
     found = [
-        Track(f"train/{genre}/{number:02}.flac", "train", number, genre, genre)
+        Track(f"{folder}/{genre}/{number:02}.flac", "train", number, genre, genre)
         for genre in GENRES
-        for number in range(_TRAINING_FILES)
+        for number in range(training_tracks)
     ]
     pairs = [(f"rearranged/{genre}", genre, genre) for genre in GENRES]
     pairs += [(f"reorchestrated/{source}_as_{target}", source, target) for source, target in REORCHESTRATED]
@@ -72,39 +78,44 @@ def tracks() -> list[Track]:
 
 
 def build(
-    directory: str | os.PathLike[str], seed: int = 0, progress: Callable[..., Iterable[Any]] | None = None
+    directory: str | os.PathLike[str],
+    seed: int = 0,
+    progress: Callable[..., Iterable[Any]] | None = None,
+    training_tracks: int = _USUAL,
 ) -> Path:
     """Render the corpus into a directory, unless it is there already.
 
     The same seed gives the same samples. An interrupted build goes on where it stopped; a corpus of another seed or
-    version is replaced. Files in the directory that are not of the corpus are left alone.
+    version is replaced. Training files of another number, and files that are not of the corpus, are left alone.
 
     Args:
-        directory: where `train/` and `paired/` shall stand; made if need be.
+        directory: where `training_folder()` and `paired/` shall stand; made if need be.
         seed: another seed, other music.
         progress: called like `tqdm.tqdm` on the files to render; None is silent.
+        training_tracks: training files of each genre.
 
     Returns:
         The directory.
     """
     root = Path(directory)
-    plan = tracks()
-    wanted = {"version": VERSION, "seed": seed, "files": [track.path for track in plan]}
+    plan = tracks(training_tracks)
+    wanted = {track.path for track in plan}
     marker = root / _MARKER
     found = _read_marker(marker)
-    if {key: found.get(key) for key in wanted} != wanted:
-        for path in found.get("files", wanted["files"]):
+    if (found.get("version"), found.get("seed")) != (VERSION, seed):
+        for path in found.get("files", wanted):
             (root / path).unlink(missing_ok=True)
         found = {}
-        _write_json(marker, {**wanted, "complete": False})
+    files = sorted(wanted.union(found.get("files", ())))
     missing = [track for track in plan if not (root / track.path).is_file()]
     if not missing and found.get("complete"):
         return root
+    _write_json(marker, {"version": VERSION, "seed": seed, "files": files, "complete": False})
     _render_all(root, seed, missing, progress)
     for split, count in _PAIRED_FILES.items():
         tunes = {f"tune_{number:02}": describe(tune_of(seed, split, number)) for number in range(count)}
         _write_json(root / "paired" / split / "tunes.json", tunes)
-    _write_json(marker, {**wanted, "complete": True})
+    _write_json(marker, {"version": VERSION, "seed": seed, "files": files, "complete": True})
     return root
 
 

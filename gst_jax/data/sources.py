@@ -8,7 +8,7 @@ from typing import Any
 
 from gst_jax import config, corpus
 from gst_jax.audio import AudioError
-from gst_jax.config import Config
+from gst_jax.config import Config, ConfigError, DataConfig
 from gst_jax.data.genres import Genre, load_genres
 
 
@@ -16,9 +16,17 @@ def settings_for(audio_dir: str | os.PathLike[str] | None, settings: Config) -> 
     """Return the settings that hold for the audio.
 
     The built-in corpus (no folder) keeps its held-out tunes apart, so that all its training files train.
+
+    Raises:
+        ConfigError: when a setting of the built-in corpus is to hold for a folder.
     """
     if audio_dir is None:
         return dataclasses.replace(settings, data=dataclasses.replace(settings.data, held_out_fraction=0.0))
+    if settings.data.corpus_tracks != DataConfig().corpus_tracks:
+        raise ConfigError(
+            f"data.corpus_tracks is {settings.data.corpus_tracks}, but --audio_dir has all tracks of your folders "
+            "train; leave one of them out"
+        )
     return settings
 
 
@@ -43,6 +51,8 @@ def load_pair(
                 f"the built-in corpus has no genre {unknown[0]!r}, only {', '.join(corpus.GENRES)}; "
                 "give --audio_dir=DIR, a folder that holds one folder of audio per genre"
             )
-        audio_dir = corpus.build(corpus.default_directory(), progress=progress) / "train"
+        tracks = settings.data.corpus_tracks
+        directory = corpus.build(corpus.default_directory(), progress=progress, training_tracks=tracks)
+        audio_dir = directory / corpus.training_folder(tracks)
     a, b = load_genres(audio_dir, pair, settings.audio, settings.data, config.cache_dir(), progress)
     return a, b

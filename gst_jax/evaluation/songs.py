@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from gst_jax import audio as sound
 from gst_jax import config, corpus, data
-from gst_jax.config import AudioConfig, ConfigError, Run
+from gst_jax.config import AudioConfig, ConfigError, DataConfig, Run
 from gst_jax.corpus import library
 
 Array = NDArray[np.float32]
@@ -37,7 +38,7 @@ class Material:
     """Everything needed to evaluate one run; no track stands in two of these."""
 
     songs: dict[tuple[str, str], list[Song]]  # by (source, target)
-    training: dict[str, list[Array]]  # by genre, [N] each: what the run trained on
+    training: dict[str, list[Array]]  # by genre, [N] each: what the run trained on, of the corpus as it usually is
     reference: dict[str, list[Array]]  # by genre: real music that neither trained nor is converted into this genre
 
 
@@ -54,8 +55,11 @@ def gather(run: Run, split: str, progress: Progress | None = None) -> Material:
     """
     if split not in SPLITS:
         raise ConfigError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
-    genres = data.load_pair(run.pair, run.audio_dir, run.config, progress)
-    audio = run.config.audio
+    settings, audio = run.config, run.config.audio
+    if run.audio_dir is None:  # one ear for all runs, however much of the corpus they learned from
+        usual = dataclasses.replace(settings, data=DataConfig())
+        settings = data.settings_for(None, usual)
+    genres = data.load_pair(run.pair, run.audio_dir, settings, progress)
     training = {}
     for genre in genres:
         seconds = min(_SECONDS, max(10.0, 10 * _SECONDS / len(genre.recordings)))
