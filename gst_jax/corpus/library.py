@@ -33,7 +33,7 @@ _TRAINING_SECONDS = 30.0
 _PAIRED_FILES = {"validation": 4, "test": 8}
 _PAIRED_SECONDS = 20.0
 _PAIRED_TEMPO = (96.0, 132.0)  # comfortable in every genre
-_PROCESSES = 2
+_PROCESSES = min(os.cpu_count() or 1, 4)  # of 0.3 GB each
 _MARKER = "corpus.json"
 _USUAL = DataConfig().corpus_tracks
 
