@@ -251,9 +251,9 @@ Each recipe trained on one core of {result["provenance"]["cpu"]} for the minutes
 at a time; then its averaged generators converted {result["tunes"]} *validation* tunes each way, measured on the
 waveforms with 95 % intervals over tunes. *default* is `configs/frames.toml`, and the others change one thing of it,
 but for `cpu.toml`; those from *hinge* on are functions of `scripts/variants.py`, which tell what they do; the
-*untrained generator* is the default's, so the Gaussian transport alone. *Rearranged*, *reorchestrated*: log-mel distance in dB
-to the true arrangement, to the same notes played by the target's instruments. *Style*: kernel distance to real music
-of the target. *Called*: share of four-second windows that the classifier takes for the target.
+*untrained generator* is the default's, so the Gaussian transport alone. *Rearranged*, *reorchestrated*: log-mel
+distance in dB to the true arrangement, to the same notes played by the target's instruments. *Style*: kernel distance
+to real music of the target. *Called*: share of four-second windows that the classifier takes for the target.
 
 {tables}
 """
