@@ -23,14 +23,8 @@ from pathlib import Path
 
 from variants import VARIANTS
 
-from gst_jax import audio, loudness, provenance
+from gst_jax import provenance
 from gst_jax.config import read_run
-from gst_jax.corpus import library
-from gst_jax.corpus.render import SAMPLE_RATE
-from gst_jax.evaluation import hearing, scores
-from gst_jax.evaluation.rows import make_rows
-from gst_jax.evaluation.songs import PAIRED, Song, gather
-from gst_jax.metrics import bootstrap, closeness
 
 RECIPES: dict[str, tuple[str, list[str]]] = {  # those of `variants.py` change the code, too
     "default": ("frames", []),
@@ -72,16 +66,13 @@ def main() -> None:
     parser.add_argument("--rows", help="recipes, separated by semicolons (default: all)")
     parser.add_argument("--out", required=True, help="JSON file of the figures")
     parser.add_argument("--table", help="Markdown file to write")
-    parser.add_argument("--tunes", type=int, default=4, help="to measure on each way; the corpus has 4 for that")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        print(json.dumps(measure(Path(arguments.measure), arguments.rows, arguments.tunes)))
+        print(json.dumps(measure(Path(arguments.measure), arguments.rows)))
         return
     out = Path(arguments.out)
-    result = json.loads(out.read_text()) if out.exists() else {"pairs": {}, "commands": [], "tunes": arguments.tunes}
-    if result["tunes"] != arguments.tunes:
-        sys.exit(f"{out} holds rows of {result['tunes']} tunes: give --tunes={result['tunes']} or another --out")
+    result = json.loads(out.read_text()) if out.exists() else {"pairs": {}, "commands": []}
     names = arguments.rows.split(";") if arguments.rows else list(RECIPES)
     minutes = sorted(float(text) for text in arguments.minutes.split(","))
     jobs = []
@@ -97,7 +88,7 @@ def main() -> None:
         def work(job: tuple[str, str, list[float]]) -> list[tuple[str, str, float, dict]]:
             core = free.pop()
             try:
-                return [(*job[:2], *found) for found in train_and_measure(*job, arguments.tunes, runs, core)]
+                return [(*job[:2], time, rows) for time, rows in train_and_measure(*job, runs, core)]
             finally:
                 free.append(core)
 
@@ -124,7 +115,7 @@ def key(name: str, minutes: float) -> str:
 
 
 def train_and_measure(
-    pair: str, name: str, minutes: Sequence[float], tunes: int, runs: Path, core: int
+    pair: str, name: str, minutes: Sequence[float], runs: Path, core: int
 ) -> Iterator[tuple[float, dict]]:
     """Train one recipe on one core, and measure it there whenever it has trained for one of the minutes."""
     path, changes = RECIPES[name]
@@ -145,7 +136,7 @@ def train_and_measure(
             on_core([*train, *(f"--set={change}" for change in changes)], core)
             unfinished.rename(run)
         before, trained = run, time
-        look = [sys.executable, __file__, "--out=-", f"--measure={run}", f"--rows={name}", f"--tunes={tunes}"]
+        look = [sys.executable, __file__, "--out=-", f"--measure={run}", f"--rows={name}"]
         yield time, json.loads(on_core(look, core).splitlines()[-1])
 
 
@@ -163,8 +154,14 @@ def on_core(command: Sequence[str], core: int) -> str:
     return done.stdout
 
 
-def measure(run_dir: Path, name: str, tunes: int) -> dict:
-    """Measure a recipe's conversion on validation tunes, beside the default's what needs no training."""
+def measure(run_dir: Path, name: str) -> dict:
+    """Measure a recipe's conversion on the validation tunes, beside the default's what needs no training."""
+    from gst_jax.audio import log_mel
+    from gst_jax.evaluation import hearing, scores
+    from gst_jax.evaluation.rows import make_rows
+    from gst_jax.evaluation.songs import PAIRED, gather
+    from gst_jax.metrics import bootstrap, closeness
+
     if name in VARIANTS:
         VARIANTS[name]()  # or a checkpoint would hold another network than the one expected
     run = read_run(run_dir)
@@ -174,7 +171,7 @@ def measure(run_dir: Path, name: str, tunes: int) -> dict:
     steps = json.loads((run_dir / "metrics.jsonl").read_text().splitlines()[-1])["step"]
 
     def distance(one, other):
-        mels = (audio.log_mel(hearing.common(waveform, rate), hearing.ANALYSIS) for waveform in (one, other))
+        mels = (log_mel(hearing.common(waveform, rate), hearing.ANALYSIS) for waveform in (one, other))
         return closeness.log_mel_distance(*mels)
 
     reference = {
@@ -183,7 +180,6 @@ def measure(run_dir: Path, name: str, tunes: int) -> dict:
     }
     found: dict = {}
     for (source, target), songs in material.songs.items():
-        songs = [*songs, *(one_more(number, source, target, rate) for number in range(len(songs), tunes))]
         judge = scores.StyleJudge(ear, source, target, reference)
         rows = make_rows(run_dir, run, source, target, material.training)
         for row in ("conversion", *(NOTHING_TRAINED if name == "default" else ())):
@@ -197,18 +193,6 @@ def measure(run_dir: Path, name: str, tunes: int) -> dict:
             found.setdefault(row, {})[f"{source} to {target}"] = figures
             found[row]["batches"] = 0 if row in NOTHING_TRAINED else steps
     return found
-
-
-def one_more(number: int, source: str, target: str, sample_rate: int) -> Song:
-    """Compose another validation tune, as the built-in corpus would have it."""
-    versions = []
-    for arranger, player in ((source, source), (target, target), (source, target)):
-        samples = library.samples_of(0, library.Track("", "validation", number, arranger, player))
-        waveform = audio.resample(audio.mono(samples), SAMPLE_RATE, sample_rate)
-        versions.append(waveform * loudness.gain_to_reference(waveform, sample_rate))
-    length = min(map(len, versions))
-    origin, *truths = (waveform[:length] for waveform in versions)
-    return Song(f"tune_{number:02}", origin, dict(zip(PAIRED, truths, strict=True)))
 
 
 def table(rows: dict) -> str:
@@ -248,12 +232,12 @@ def document(result: dict) -> str:
 ```
 
 Each recipe trained on one core of {result["provenance"]["cpu"]} for the minutes in brackets (compilation apart), two
-at a time; then its averaged generators converted {result["tunes"]} *validation* tunes each way, measured on the
-waveforms with 95 % intervals over tunes. *default* is `configs/frames.toml`, and the others change one thing of it,
-but for `cpu.toml`; those from *hinge* on are functions of `scripts/variants.py`, which tell what they do; the
-*untrained generator* is the default's, so the Gaussian transport alone. *Rearranged*, *reorchestrated*: log-mel
-distance in dB to the true arrangement, to the same notes played by the target's instruments. *Style*: kernel distance
-to real music of the target. *Called*: share of four-second windows that the classifier takes for the target.
+at a time; then its averaged generators converted the 4 *validation* tunes each way, measured on the waveforms with
+95 % intervals over tunes. *default* is `configs/frames.toml`, and the others change one thing of it, but for
+`cpu.toml`; those from *hinge* on are functions of `scripts/variants.py`, which tell what they do; the *untrained
+generator* is the default's, so the Gaussian transport alone. *Rearranged*, *reorchestrated*: log-mel distance in dB
+to the true arrangement, to the same notes played by the target's instruments. *Style*: kernel distance to real music
+of the target. *Called*: share of four-second windows that the classifier takes for the target.
 
 {tables}
 """

@@ -278,6 +278,24 @@ def test_the_command_prints_the_table_and_writes_figures_with_their_origin(run_d
     assert (tmp_path / "f.png").exists()
 
 
+@pytest.mark.parametrize("setting", ["data.corpus_tracks=60", "data.transposed=2"])
+def test_one_ear_judges_every_run_of_the_built_in_corpus(monkeypatch, setting):
+    """Whatever a run made of the corpus, its measures learn from the usual tracks, or figures were not comparable."""
+
+    def load(pair, audio_dir, settings, progress):
+        raise InterruptedError(settings)  # what follows takes minutes
+
+    monkeypatch.setattr(data, "load_pair", load)
+    asked = []
+    for overrides in ([], [setting]):
+        settings = data.settings_for(None, config.load(overrides=overrides))
+        run = config.Run(pair=("folk", "rock"), config=settings, statistics={}, audio_dir=None, provenance={})
+        with pytest.raises(InterruptedError) as interruption:
+            songs.gather(run, "validation")
+        asked.append(interruption.value.args[0])
+    assert asked[0] == asked[1]
+
+
 @pytest.mark.slow
 def test_the_built_in_corpus_is_told_apart_and_an_equaliser_does_not_pass(tmp_path):
     """The claim on which the style figures stand: genres are far, true arrangements near, recoloured ones far."""
