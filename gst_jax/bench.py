@@ -21,9 +21,11 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
     logging.set_verbosity(logging.WARNING)
-    from gst_jax import config, startup
+    from gst_jax import config
+    from gst_jax.runs import startup
+    from gst_jax.runs.atomic import write_text
 
-    try:
+    with startup.plain_messages():
         settings = config.load(_CONFIG.value, _SET.value)
         target = Path(_OUT.value) if _OUT.value else None
         if target and not target.absolute().parent.is_dir():
@@ -32,18 +34,16 @@ def main(argv: list[str]) -> None:
         result = _measure(settings)
         _show(result)
         if target:
-            temporary = target.with_name(target.name + ".tmp")
-            temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-            temporary.replace(target)
+            write_text(target, json.dumps(result, indent=1) + "\n")
             print(f"written to {target}")
-    except (ValueError, OSError) as error:
-        sys.exit(f"gst_jax: {error}")
 
 
 def _measure(settings: Any) -> dict[str, Any]:
     from tqdm import tqdm
 
-    from gst_jax import benchmark, config, provenance
+    from gst_jax import config
+    from gst_jax.runs import provenance
+    from gst_jax.speed import benchmark
 
     repeats, steps, song = (10, 10, 60.0) if _QUICK.value else (50, 60, 180.0)
     limit = benchmark.sgemm_gflops()

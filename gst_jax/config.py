@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
+
+ARCHITECTURES = ("frames", "pictures")
+ADVERSARIAL_LOSSES = ("logistic", "least_squares")
+
+_RANGES = {
+    "audio.sample_rate": (8_000, 192_000),  # Hz, as of the files that can be read
+    "audio.n_fft": (32, 65_536),
+    "audio.hop_length": (1, math.inf),
+    "audio.n_mels": (32, math.inf),
+    "data.held_out_fraction": (0, 0.9),
+    "data.corpus_tracks": (1, math.inf),
+    "data.speed_semitones": (0, 12),
+    "model.channels": (1, math.inf),
+    "model.residual_blocks": (1, math.inf),
+    "model.discriminator_channels": (1, math.inf),
+    "training.batch_size": (1, math.inf),
+    "training.accumulation_steps": (1, math.inf),
+    "training.epochs": (1, math.inf),
+    "training.log_every": (1, math.inf),
+    "training.checkpoint_every": (1, math.inf),
+    "training.keep_checkpoints": (1, math.inf),
+}
+# What settings were called before, and the values that became words.
+_RENAMED: dict[str, tuple[str, dict[Any, str]]] = {
+    "data.transposed": ("data.speed_semitones", {}),
+    "model.dimensions": ("model.architecture", {1: "frames", 2: "pictures"}),
+    "model.transport": ("model.transport_taps", {}),
+    "loss.logistic": ("loss.adversarial_loss", {True: "logistic", False: "least_squares"}),
+}
+_SEPARATORS = frozenset("/\\")
 
 
 class ConfigError(ValueError):
@@ -45,19 +75,19 @@ class DataConfig:
 
     held_out_fraction: float = 0.1  # of each genre's tracks, never trained on
     corpus_tracks: int = 10  # training tracks a genre that the built-in corpus lends, half a minute each
-    transposed: int = 0  # semitones slower and faster at which tracks train, too: 2 makes an epoch five times as long
+    speed_semitones: int = 0  # also train on copies resampled by up to so many semitones: 2 is five copies of each
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The architecture of the two generators and the two discriminators."""
 
-    dimensions: int = 1  # of the convolutions: 1 over time, where mel bins are channels; 2 over time and frequency
-    channels: int = 176  # of the generator's first layer; in 2-D doubled at each of two down-samplings
+    architecture: str = "frames"  # convolutions over time, mel bins being channels; "pictures": over mel bins too
+    channels: int = 176  # of the generator's first layer; in pictures doubled at each of two down-samplings
     residual_blocks: int = 4
     discriminator_channels: int = 128
     residual: bool = True  # the generator adds to its input instead of replacing it
-    transport: int = 31  # taps of the linear map, computed from the data, that a 1-D generator begins with; 0: none
+    transport_taps: int = 31  # of the linear map, computed from the data, that a frame generator begins with; 0: none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +101,7 @@ class LossConfig:
     adversarial: float = 1.0
     cycle: float = 1.0
     identity: float = 0.0
-    logistic: bool = True  # in place of least squares, as adversarial loss
+    adversarial_loss: str = "logistic"  # or "least_squares"
     gradient_penalty: float = 0.1  # R1 of the discriminators
 
 
@@ -108,106 +138,90 @@ class Config:
         Raises:
             ConfigError: naming the first such setting.
         """
-        audio, training = self.audio, self.training
-        for section in dataclasses.fields(self):
-            part = getattr(self, section.name)
-            for key in dataclasses.fields(part):
-                _check_number(f"{section.name}.{key.name}", getattr(part, key.name))
-        for name, value in {
-            "audio.sample_rate": audio.sample_rate,
-            "audio.n_fft": audio.n_fft,
-            "audio.hop_length": audio.hop_length,
-            "audio.n_mels": audio.n_mels,
-            "data.corpus_tracks": self.data.corpus_tracks,
-            "model.channels": self.model.channels,
-            "model.residual_blocks": self.model.residual_blocks,
-            "model.discriminator_channels": self.model.discriminator_channels,
-            "training.batch_size": training.batch_size,
-            "training.epochs": training.epochs,
-            "training.accumulation_steps": training.accumulation_steps,
-            "training.log_every": training.log_every,
-            "training.checkpoint_every": training.checkpoint_every,
-            "training.keep_checkpoints": training.keep_checkpoints,
-        }.items():
-            _require(value >= 1, f"{name} is {value}; it must be at least 1")
+        _check_ranges(self)
+        _check_audio(self.audio)
+        _check_model(self.model, self.audio)
         _require(
-            audio.hop_length <= audio.n_fft // 2,
-            f"audio.hop_length {audio.hop_length} leaves gaps "
-            f"between windows of {audio.n_fft} samples; use at most {audio.n_fft // 2}",
+            self.loss.adversarial_loss in ADVERSARIAL_LOSSES,
+            f"loss.adversarial_loss is {self.loss.adversarial_loss!r}; it must be {' or '.join(ADVERSARIAL_LOSSES)}",
         )
-        _require(
-            audio.f_min < audio.f_max <= audio.sample_rate / 2,
-            f"audio.f_min {audio.f_min} and f_max "
-            f"{audio.f_max} must rise and stay below half the sample rate, {audio.sample_rate / 2}",
-        )
-        _require(
-            audio.n_mels % 4 == 0 and audio.n_mels >= 32,
-            f"audio.n_mels is {audio.n_mels}; the networks "
-            "halve it several times, so it must be a multiple of 4 and at least 32",
-        )
-        dimensions = self.model.dimensions
-        _require(dimensions in (1, 2), f"model.dimensions is {dimensions}; it must be 1 or 2")
-        _require(
-            audio.segment_frames >= 32,
-            f"audio.segment_seconds {audio.segment_seconds} gives only "
-            f"{audio.segment_frames} frames; the discriminator needs 32",
-        )
-        transport = self.model.transport
-        _require(
-            transport == 0 or (dimensions == 1 and transport % 2 == 1 and 0 < transport < audio.segment_frames),
-            f"model.transport is {transport}; it must be 0, or with model.dimensions = 1 an odd number below the "
-            f"{audio.segment_frames} frames of a segment",
-        )
-        _require(
-            0 <= self.data.held_out_fraction <= 0.9,
-            f"data.held_out_fraction {self.data.held_out_fraction} must lie in 0 to 0.9",
-        )
-        _require(
-            0 <= self.data.transposed <= 12, f"data.transposed is {self.data.transposed}; it must lie in 0 to 12"
-        )
-        _require(training.seed >= 0, f"training.seed is {training.seed}; it must be at least 0")
-        _require(training.learning_rate > 0, "training.learning_rate must be above 0")
-        for name in ("beta1", "beta2", "ema_decay"):
-            value = getattr(training, name)
-            _require(0 <= value < 1, f"training.{name} is {value}; it must lie in 0 to 1, 1 excluded")
-        for key in dataclasses.fields(self.loss):
-            value = getattr(self.loss, key.name)
-            _require(value >= 0, f"loss.{key.name} is {value}; a weight cannot be negative")
+        _require(self.training.learning_rate > 0, "training.learning_rate must be above 0")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Statistics:
-    """Per-bin level of one genre's training frames, in dB: what an equaliser would match."""
-
-    mean: tuple[float, ...]  # [M]
-    deviation: tuple[float, ...]  # [M]
-    highest: tuple[float, ...]  # [M]: nothing converted to the genre is louder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """What a run directory says of itself in `config.json`."""
-
-    pair: tuple[str, str]
-    config: Config
-    statistics: dict[str, Statistics]  # by genre
-    audio_dir: str | None  # None: the built-in corpus
-    provenance: dict[str, Any]
+def _check_ranges(config: Config) -> None:
+    """Refuse numbers that are not finite or out of their range; settings without a range of their own are weights."""
+    for section in dataclasses.fields(config):
+        part = getattr(config, section.name)
+        for key in dataclasses.fields(part):
+            name, value = f"{section.name}.{key.name}", getattr(part, key.name)
+            if isinstance(value, str):
+                continue
+            _require(math.isfinite(value), f"{name} is {value}; it must be a finite number")
+            low, high = _RANGES.get(name, (0, math.inf))
+            _require(value >= low, f"{name} is {value}; it must be at least {low}")
+            _require(value <= high, f"{name} is {value}; it must be at most {high}")
+    for name in ("beta1", "beta2", "ema_decay"):
+        value = getattr(config.training, name)
+        _require(value < 1, f"training.{name} is {value}; it must lie in 0 to 1, 1 excluded")
 
 
-def parse_pair(pair: str) -> tuple[str, str]:
-    """Split `folk_rock` into its two genres.
+def _check_audio(audio: AudioConfig) -> None:
+    _require(
+        audio.hop_length <= audio.n_fft // 2,
+        f"audio.hop_length {audio.hop_length} leaves gaps between windows of {audio.n_fft} samples; use at most "
+        f"{audio.n_fft // 2}",
+    )
+    _require(
+        audio.f_min < audio.f_max <= audio.sample_rate / 2,
+        f"audio.f_min {audio.f_min} and f_max {audio.f_max} must rise and stay below half the sample rate, "
+        f"{audio.sample_rate / 2}",
+    )
+    _require(
+        audio.n_mels % 4 == 0,
+        f"audio.n_mels is {audio.n_mels}; the networks halve it twice, so it must be a multiple of 4",
+    )
+    _require(
+        audio.segment_frames >= 32,
+        f"audio.segment_seconds {audio.segment_seconds} gives only {audio.segment_frames} frames; the discriminator "
+        "needs 32",
+    )
+
+
+def _check_model(model: ModelConfig, audio: AudioConfig) -> None:
+    _require(
+        model.architecture in ARCHITECTURES,
+        f"model.architecture is {model.architecture!r}; it must be {' or '.join(ARCHITECTURES)}",
+    )
+    taps = model.transport_taps
+    fits = model.architecture == "frames" and taps % 2 == 1 and taps < audio.segment_frames
+    _require(
+        taps == 0 or fits,
+        f'model.transport_taps is {taps}; it must be 0, or with model.architecture = "frames" an odd number below '
+        f"the {audio.segment_frames} frames of a segment",
+    )
+
+
+def parse_pair(pair: str, genres: Collection[str] = ()) -> tuple[str, str]:
+    """Split a pair as `folk_rock` into its two genres.
+
+    Args:
+        pair: two different names joined by an underscore.
+        genres: names that there are, where that is known; then they too may hold underscores.
 
     Raises:
-        ConfigError: unless the text is two different names joined by one underscore.
+        ConfigError: unless the text can be split, and in one way alone.
     """
-    names = pair.split("_")
-    if len(names) != 2 or not all(names) or names[0] == names[1]:
-        raise ConfigError(
-            f"--pair={pair!r} must be two different genre names joined by one underscore, as in "
-            "folk_rock (name the folders so that they hold no underscore)"
-        )
-    return names[0], names[1]
+    parts = pair.split("_")
+    splits = [("_".join(parts[:place]), "_".join(parts[place:])) for place in range(1, len(parts))]
+    splits = [(a, b) for a, b in splits if a and b and a != b and not _SEPARATORS & {*a, *b}]
+    known = [split for split in splits if split[0] in genres and split[1] in genres]
+    if len(known) > 1:
+        ways = " or ".join(f"{a} and {b}" for a, b in known)
+        raise ConfigError(f"--pair={pair!r} can mean {ways}; rename a folder")
+    if known or len(splits) == 1:
+        return (known or splits)[0]
+    there = f", of {', '.join(sorted(genres))}" if genres else ""
+    raise ConfigError(f"--pair={pair!r} must be two different genre names joined by an underscore{there}")
 
 
 def load(path: str | os.PathLike[str] | None = None, overrides: tuple[str, ...] | list[str] = ()) -> Config:
@@ -229,12 +243,22 @@ def load(path: str | os.PathLike[str] | None = None, overrides: tuple[str, ...] 
         section, dot, key = name.partition(".")
         if not (equals and dot):
             raise ConfigError(f"--set={override!r} must have the form section.key=value, as in training.epochs=3")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"--set={override!r}: {text!r} is not a number, true or false") from error
-        tree.setdefault(section, {})[key] = value
+        values = tree.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"config section {section!r} must hold keys, not {values!r}")
+        values[key] = _parse_value(section, key, text)
     return from_dict(tree)
+
+
+def _parse_value(section: str, key: str, text: str) -> Any:
+    """Read the value of an override as TOML, where a word needs no quotes."""
+    sections = get_type_hints(Config)
+    if section in sections and get_type_hints(sections[section]).get(key) is str:
+        return text.strip("\"'")
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--set={section}.{key}={text}: {text!r} is not a number, true or false") from error
 
 
 def from_dict(tree: dict[str, Any]) -> Config:
@@ -252,6 +276,8 @@ def from_dict(tree: dict[str, Any]) -> Config:
             raise ConfigError(f"config section {section!r} must hold keys, not {values!r}")
         types = get_type_hints(sections[section])
         for key, value in values.items():
+            if renamed := _RENAMED.get(f"{section}.{key}"):
+                raise ConfigError(f"{section}.{key} is now {renamed[0]}: write {renamed[0]}={_new(renamed, value)}")
             if key not in types:
                 raise ConfigError(f"unknown config key {section}.{key}; there are {', '.join(types)}")
             if types[key] is float and type(value) is int:
@@ -260,6 +286,22 @@ def from_dict(tree: dict[str, Any]) -> Config:
                 raise ConfigError(f"{section}.{key} is {value!r}; it must be of type {types[key].__name__}")
         parts[section] = sections[section](**values)
     return Config(**parts)
+
+
+def upgraded(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return `{section: {key: value}}`, as an earlier version recorded it in a run, with today's names."""
+    result: dict[str, Any] = {}
+    for section, values in tree.items():
+        for key, value in values.items():
+            name = f"{section}.{key}"
+            new = _RENAMED.get(name, (name, {}))
+            new_section, _, new_key = new[0].partition(".")
+            result.setdefault(new_section, {})[new_key] = _new(new, value)
+    return result
+
+
+def _new(renamed: tuple[str, dict[Any, str]], value: Any) -> Any:
+    return renamed[1].get(value, value) if isinstance(value, int) else value
 
 
 def to_dict(config: Config) -> dict[str, dict[str, Any]]:
@@ -278,56 +320,6 @@ def differences(old: Config, new: Config) -> list[str]:
     ]
 
 
-def write_run(run: Run, run_dir: str | os.PathLike[str]) -> None:
-    """Write `config.json` into an existing run directory, whole or not at all."""
-    target = Path(run_dir) / "config.json"
-    temporary = target.with_name("config.json.tmp")
-    temporary.write_text(json.dumps(dataclasses.asdict(run), indent=1), encoding="utf-8")
-    temporary.replace(target)
-
-
-def read_run(run_dir: str | os.PathLike[str]) -> Run:
-    """Read the `config.json` of a run directory.
-
-    Raises:
-        ConfigError: when there is none, or it is not one of this program's.
-    """
-    path = Path(run_dir) / "config.json"
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        statistics = {
-            genre: Statistics(**{name: tuple(values) for name, values in part.items()})
-            for genre, part in tree["statistics"].items()
-        }
-        return Run(
-            pair=(tree["pair"][0], tree["pair"][1]),
-            config=from_dict(tree["config"]),
-            statistics=statistics,
-            audio_dir=tree["audio_dir"],
-            provenance=tree["provenance"],
-        )
-    except OSError as error:
-        raise ConfigError(
-            f"{run_dir} is not a run directory: it has no readable config.json; "
-            "train one with python -m gst_jax.train"
-        ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path} is damaged or not of this program: {error!r}") from error
-
-
-def cache_dir() -> Path:
-    """Return where rendered audio, mels and compiled code are kept: `$GST_JAX_CACHE`, else the user's cache."""
-    if chosen := os.environ.get("GST_JAX_CACHE"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "gst_jax"
-
-
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)
-
-
-def _check_number(name: str, value: object) -> None:
-    if isinstance(value, float):
-        _require(math.isfinite(value), f"{name} is {value}; it must be a finite number")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -19,25 +18,25 @@ _BYPASS_MODEL = flags.DEFINE_bool("bypass_model", False, "Leave the log-mel as i
 def main(arguments: list[str]) -> None:
     """Check every input, load the generator, convert."""
     logging.set_verbosity(logging.WARNING)
-    try:
+    from gst_jax.runs import startup
+
+    with startup.plain_messages():
         from tqdm import tqdm
 
-        from gst_jax import conversion, synthesis
-        from gst_jax.inference import Translator, check_strength
+        from gst_jax.conversion import jobs, synthesis
+        from gst_jax.conversion.translator import Translator, check_strength
 
         strengths = [check_strength(text) for text in _STRENGTH.value]
         route = _ROUTE.value or synthesis.DEFAULT_ROUTE
         synthesis.check_route(route)
         several = len(strengths) > 1
         outs = [Path(_OUT.value, f"strength_{strength:g}") if several else Path(_OUT.value) for strength in strengths]
-        plans = [conversion.plan(arguments[1:], out, _FORMAT.value) for out in outs]
+        plans = [jobs.plan(arguments[1:], out, _FORMAT.value) for out in outs]
         load = Translator.bypass if _BYPASS_MODEL.value else Translator.from_run
         translator = load(_RUN.value, to=_TO.value)
-        for out, jobs, strength in zip(outs, plans, strengths, strict=True):
-            conversion.convert(jobs, translator, out, strength, route, progress=tqdm)
-            print(f"converted {len(jobs)} file{'s' * (len(jobs) != 1)} to {_TO.value}: {out}")
-    except (ValueError, OSError) as error:
-        sys.exit(f"gst_jax: {error}")
+        for out, planned, strength in zip(outs, plans, strengths, strict=True):
+            jobs.convert(planned, translator, out, strength, route, progress=tqdm)
+            print(f"converted {len(planned)} file{'s' * (len(planned) != 1)} to {_TO.value}: {out}")
 
 
 if __name__ == "__main__":

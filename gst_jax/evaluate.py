@@ -21,15 +21,19 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
     logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
-    try:
+    from gst_jax.runs import startup
+
+    with startup.plain_messages():
         from pathlib import Path
 
         from tqdm import tqdm
 
-        from gst_jax import evaluation, provenance
+        from gst_jax import evaluation
         from gst_jax.evaluation.measure import STRENGTHS
+        from gst_jax.runs import provenance
+        from gst_jax.runs.directory import RunDirectory
 
-        out = Path(_OUT.value or Path(_RUN.value) / f"evaluation_{_SPLIT.value}.json")
+        out = Path(_OUT.value) if _OUT.value else RunDirectory.open(_RUN.value).evaluation(_SPLIT.value)
         if not out.parent.is_dir():
             raise FileNotFoundError(f"--out: there is no folder {out.parent}; make it first")
         report = evaluation.evaluate(_RUN.value, _SPLIT.value, () if _QUICK.value else STRENGTHS, progress=tqdm)
@@ -37,8 +41,6 @@ def main(argv: list[str]) -> None:
         evaluation.write_json(report, provenance.collect(), out)
         evaluation.write_plot(report, out.with_suffix(".png"))
         print(f"\nwritten: {out}, {out.with_suffix('.png')}")
-    except (ValueError, OSError) as error:
-        sys.exit(f"gst_jax: {error}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from gst_jax.config import Config
     from gst_jax.data import Genre
 
-_PAIR = flags.DEFINE_string("pair", "all", "two genres, as in folk_jazz; all: folk_rock, then folk_jazz")
+_PAIR = flags.DEFINE_string(
+    "pair", None, "two genres, as in folk_jazz; all: folk_rock, then folk_jazz (default: the two folders, or all)"
+)
 _AUDIO_DIR = flags.DEFINE_string(
     "audio_dir", None, "folder that holds one folder per genre (default: built-in corpus)"
 )
@@ -25,13 +27,13 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
     logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
-    from gst_jax import config
+    from gst_jax import config, data
+    from gst_jax.runs import startup
 
-    try:
-        pairs = ["folk_rock", "folk_jazz"] if _PAIR.value == "all" else [_PAIR.value]
-        _prepare({name: config.parse_pair(name) for name in pairs}, config.load(_CONFIG.value, _SET.value))
-    except (ValueError, OSError) as error:
-        sys.exit(f"gst_jax: {error}")
+    startup.prepare()
+    with startup.plain_messages():
+        pairs = data.find_pairs(_PAIR.value, _AUDIO_DIR.value, default="all")
+        _prepare({"_".join(pair): pair for pair in pairs}, config.load(_CONFIG.value, _SET.value))
 
 
 def _prepare(pairs: dict[str, tuple[str, str]], settings: Config) -> None:
@@ -47,11 +49,12 @@ def _prepare(pairs: dict[str, tuple[str, str]], settings: Config) -> None:
     _print_genres(genres)
     batches = {name: data.Batches(genres[a], genres[b], settings) for name, (a, b) in pairs.items()}
 
-    from gst_jax import estimate, training  # JAX starts only once the audio is known to be good
+    from gst_jax.learning import loop
+    from gst_jax.speed import estimate  # JAX starts only once the audio is known to be good
 
     pace = estimate.measure_pace(next(iter(batches.values())), settings, tqdm)
     for name, served in batches.items():
-        steps = training.total_steps(served.steps_per_epoch, settings)
+        steps = loop.total_steps(served.steps_per_epoch, settings)
         needed = timedelta(seconds=round(pace.compile_seconds + steps * pace.step_seconds))
         print(
             f"training {name}: about {needed} h for {settings.training.epochs} epochs of "

@@ -11,16 +11,18 @@ from absl import app, flags, logging
 if TYPE_CHECKING:
     from gst_jax.config import Config
 
-_PAIR = flags.DEFINE_string("pair", "folk_rock", "two genres, as in folk_jazz; all: folk_rock, then folk_jazz")
+_PAIR = flags.DEFINE_string(
+    "pair",
+    None,
+    "two genres, as in folk_jazz; all: folk_rock, then folk_jazz (default: the two folders, or folk_rock)",
+)
 _AUDIO_DIR = flags.DEFINE_string(
     "audio_dir", None, "folder that holds one folder per genre (default: built-in corpus)"
 )
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "where the run is kept (default: runs/PAIR); run again to resume")
 _MINUTES = flags.DEFINE_float("minutes", math.inf, "stop after this many minutes of stepping", lower_bound=0)
 _INIT_FROM = flags.DEFINE_string("init_from", None, "run directory to take the first parameters from")
-_CONFIG = flags.DEFINE_string(
-    "config", None, "TOML file of settings, as configs/cpu.toml (default: those of configs/frames.toml)"
-)
+_CONFIG = flags.DEFINE_string("config", None, "TOML file of settings (default: those of configs/frames.toml)")
 _SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; may be repeated")
 
 
@@ -29,26 +31,27 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
     logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
-    from gst_jax import config, startup
+    from gst_jax import config, data
+    from gst_jax.runs import startup
 
     startup.prepare()
-    try:
-        pairs = ["folk_rock", "folk_jazz"] if _PAIR.value == "all" else [_PAIR.value]
+    with startup.plain_messages():
+        pairs = data.find_pairs(_PAIR.value, _AUDIO_DIR.value, default="folk_rock")
         if len(pairs) > 1 and _RUN_DIR.value:
             raise config.ConfigError("--run_dir holds one run; leave it out with --pair=all, or name one pair")
         settings = config.load(_CONFIG.value, _SET.value)
         for pair in pairs:
-            _train(pair, config.parse_pair(pair), settings)
-    except (ValueError, OSError) as error:
-        sys.exit(f"gst_jax: {error}")
+            _train(pair, settings)
 
 
-def _train(name: str, pair: tuple[str, str], settings: Config) -> None:
+def _train(pair: tuple[str, str], settings: Config) -> None:
     """Train one pair, showing how it goes."""
     from tqdm import tqdm
 
-    from gst_jax import report, training
+    from gst_jax.learning import loop
+    from gst_jax.presentation import report
 
+    name = "_".join(pair)
     run_dir = _RUN_DIR.value or f"runs/{name}"
     bar: tqdm[None] | None = None  # from the first step on, below the bars of rendering or decoding
 
@@ -59,7 +62,7 @@ def _train(name: str, pair: tuple[str, str], settings: Config) -> None:
         bar.set_postfix_str(_losses(metrics), refresh=False)
         bar.update(step - bar.n)
 
-    summary = training.train(
+    summary = loop.train(
         pair,
         settings,
         run_dir,

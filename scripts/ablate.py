@@ -23,28 +23,28 @@ from pathlib import Path
 
 from variants import VARIANTS
 
-from gst_jax import provenance
-from gst_jax.config import read_run
+from gst_jax.runs import provenance
+from gst_jax.runs.directory import RunDirectory
 
 RECIPES: dict[str, tuple[str, list[str]]] = {  # those of `variants.py` change the code, too
     "default": ("frames", []),
     "default, seed 1": ("frames", ["training.seed=1"]),
     "default, seed 2": ("frames", ["training.seed=2"]),
     "cpu.toml": ("cpu", []),
-    "no transport": ("frames", ["model.transport=0"]),
+    "no transport": ("frames", ["model.transport_taps=0"]),
     "64 mel bins": ("frames", ["audio.n_mels=64", "model.channels=192"]),  # as many parameters
     "128 mel bins": ("frames", ["audio.n_mels=128", "model.channels=150"]),
     "cycle 10": ("frames", ["loss.cycle=10"]),
     "identity 0.5": ("frames", ["loss.identity=0.5"]),
     "no gradient penalty": ("frames", ["loss.gradient_penalty=0"]),
-    "least squares": ("frames", ["loss.logistic=false"]),
+    "least squares": ("frames", ["loss.adversarial_loss=least_squares"]),
     "batch of 8": ("frames", ["training.batch_size=8"]),
     "learning rate 1e-4": ("frames", ["training.learning_rate=1e-4"]),
     "accumulation 4": ("frames", ["training.accumulation_steps=4"]),
     "segments of 4 s": ("frames", ["audio.segment_seconds=4"]),
     "averaged four times as long": ("frames", ["training.ema_decay=0.9995"]),
     "not residual": ("frames", ["model.residual=false"]),
-    "transposed copies": ("frames", ["data.transposed=2"]),
+    "transposed copies": ("frames", ["data.speed_semitones=2"]),
     "half an hour of music": ("frames", ["data.corpus_tracks=60"]),
     "two hours of music": ("frames", ["data.corpus_tracks=240"]),
     "hinge": ("frames", []),
@@ -156,15 +156,15 @@ def on_core(command: Sequence[str], core: int) -> str:
 
 def measure(run_dir: Path, name: str) -> dict:
     """Measure a recipe's conversion on the validation tunes, beside the default's what needs no training."""
-    from gst_jax.audio import log_mel
     from gst_jax.evaluation import hearing, scores
-    from gst_jax.evaluation.rows import make_rows
+    from gst_jax.evaluation.methods import make_rows
+    from gst_jax.evaluation.metrics import bootstrap, closeness
     from gst_jax.evaluation.songs import PAIRED, gather
-    from gst_jax.metrics import bootstrap, closeness
+    from gst_jax.sound import log_mel
 
     if name in VARIANTS:
         VARIANTS[name]()  # or a checkpoint would hold another network than the one expected
-    run = read_run(run_dir)
+    run = RunDirectory.open(run_dir)
     rate = run.config.audio.sample_rate
     material = gather(run, "validation")
     ear = hearing.train_ear(material.training, rate)
@@ -181,7 +181,7 @@ def measure(run_dir: Path, name: str) -> dict:
     found: dict = {}
     for (source, target), songs in material.songs.items():
         judge = scores.StyleJudge(ear, source, target, reference)
-        rows = make_rows(run_dir, run, source, target, material.training)
+        rows = make_rows(run, source, target, material)
         for row in ("conversion", *(NOTHING_TRAINED if name == "default" else ())):
             made = [rows[row](song.source) for song in songs]
             figures = {

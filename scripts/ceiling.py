@@ -19,11 +19,16 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from gst_jax import audio, config, cyclegan, inference, losses, loudness, provenance
+from gst_jax import sound
+from gst_jax.conversion import translator
 from gst_jax.corpus import library
 from gst_jax.corpus.render import SAMPLE_RATE
 from gst_jax.evaluation import hearing, songs
-from gst_jax.metrics import bootstrap, closeness
+from gst_jax.evaluation.metrics import bootstrap, closeness
+from gst_jax.learning import cyclegan, losses
+from gst_jax.runs import provenance
+from gst_jax.runs.directory import RunDirectory
+from gst_jax.sound import loudness
 
 BATCH, LEARNING_RATE = 8, 4e-4
 
@@ -38,12 +43,12 @@ def main() -> None:
     arguments = parser.parse_args()
     directions = {}
     for run_dir in arguments.runs:
-        run = config.read_run(run_dir)
+        run = RunDirectory.open(run_dir)
         for (source, target), tunes in songs.gather(run, arguments.split).songs.items():
             shown = tqdm(range(arguments.tunes), desc=f"{source} as {target}", unit="pair")
             pairs = [pair(number, source, target, run) for number in shown]
-            trained = inference.Translator.from_run(run_dir, to=target)
-            taught = inference.compiled(learn(pairs, run, arguments.minutes), run, source, target)
+            trained = translator.Translator.from_run(run_dir, to=target)
+            taught = translator.compiled(learn(pairs, run, arguments.minutes), run, source, target)
             directions[f"{source}_to_{target}"] = found = {
                 "untouched input": distances(None, tunes, run),
                 "conversion": distances(trained, tunes, run),
@@ -60,22 +65,22 @@ def main() -> None:
     temporary.replace(out)
 
 
-def pair(number: int, source: str, target: str, run: config.Run) -> tuple[np.ndarray, np.ndarray]:
+def pair(number: int, source: str, target: str, run: RunDirectory) -> tuple[np.ndarray, np.ndarray]:
     """Render a tune of no other set twice; return both as standardised log-mels [T, M]."""
     sides = []
     for player in (source, target):
         samples = library.samples_of(0, library.Track("", "pairs", number, source, player))
         rate = run.config.audio.sample_rate
-        waveform = audio.resample(audio.mono(samples), SAMPLE_RATE, rate)
+        waveform = sound.resample(sound.mono(samples), SAMPLE_RATE, rate)
         waveform = waveform * loudness.gain_to_reference(waveform, rate)
         statistics = run.statistics[player]
-        log_mel = audio.log_mel(waveform, run.config.audio)
+        log_mel = sound.log_mel(waveform, run.config.audio)
         sides.append((log_mel - np.array(statistics.mean)) / np.array(statistics.deviation))
     length = min(map(len, sides))
     return sides[0][:length].astype(np.float32), sides[1][:length].astype(np.float32)
 
 
-def learn(pairs: list[tuple[np.ndarray, np.ndarray]], run: config.Run, minutes: float) -> cyclegan.Parameters:
+def learn(pairs: list[tuple[np.ndarray, np.ndarray]], run: RunDirectory, minutes: float) -> cyclegan.Parameters:
     """Train a fresh generator on random segments of the pairs for some minutes, compilation apart."""
     parameters = cyclegan.init_parameters(run.config)["generator"]["ab"]
     adam = optax.adam(LEARNING_RATE)
@@ -102,15 +107,15 @@ def learn(pairs: list[tuple[np.ndarray, np.ndarray]], run: config.Run, minutes: 
     return parameters
 
 
-def distances(translator: inference.Translator | None, tunes: list[songs.Song], run: config.Run) -> dict:
+def distances(translator: translator.Translator | None, tunes: list[songs.Song], run: RunDirectory) -> dict:
     """Measure what a translator (None: nothing) makes of the tunes against their re-orchestrations."""
     rate = run.config.audio.sample_rate
     log_mels, spectra = [], []
     for tune in tunes:
         made = tune.source if translator is None else translator(tune.source, rate)
         both = [hearing.common(waveform, rate) for waveform in (made, tune.truths["reorchestrated"])]
-        log_mels.append(closeness.log_mel_distance(*(audio.log_mel(one, hearing.ANALYSIS) for one in both)))
-        spectra.append(closeness.log_spectral_distance(*(audio.stft(one, hearing.ANALYSIS) for one in both)))
+        log_mels.append(closeness.log_mel_distance(*(sound.log_mel(one, hearing.ANALYSIS) for one in both)))
+        spectra.append(closeness.log_spectral_distance(*(sound.stft(one, hearing.ANALYSIS) for one in both)))
     return {"log-mel distance (dB)": bootstrap.mean(log_mels), "log-spectral distance (dB)": bootstrap.mean(spectra)}
 
 

@@ -11,7 +11,8 @@ import json
 import time
 from pathlib import Path
 
-from gst_jax import config, provenance, startup
+from gst_jax import config
+from gst_jax.runs import provenance, startup
 
 
 def main() -> None:
@@ -20,9 +21,9 @@ def main() -> None:
     parser.add_argument("--out", help="JSON file to write")
     arguments = parser.parse_args()
     startup.prepare()
-    from gst_jax import benchmark
+    from gst_jax.speed import benchmark
 
-    settings = config.load("configs/cpu.toml")
+    settings = config.load("configs/pictures.toml")
     limit = benchmark.sgemm_gflops(30)
     print(f"sgemm {limit:.0f} GFLOP/s")
     print(f"{'ms: lax -> ours':24s}{'forward':>20s}{'input gradient':>20s}{'kernel gradient':>20s}")
@@ -43,7 +44,8 @@ def measure(layer: tuple, batch: int, repeats: int) -> dict:
     import numpy as np
     from jax import lax
 
-    from gst_jax import benchmark, convolution
+    from gst_jax.learning import convolution
+    from gst_jax.speed import benchmark
 
     name, size, kernel_size, stride = layer
     rng = np.random.default_rng(0)

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gst_jax import config, provenance, startup
+from gst_jax import config
+from gst_jax.runs import provenance, startup
 
 RIVALS = ("eager", "eager channels-last", "compiled", "compiled channels-last")
 OURS = "gst_jax"
@@ -32,7 +33,7 @@ TOLERANCES = {"outputs": 1e-5, "losses": 1e-5, "gradients": 2e-2}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="configs/cpu.toml", help="TOML file of settings of 2-D networks")
+    parser.add_argument("--config", default="configs/pictures.toml", help="TOML file of settings of 2-D networks")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=15, help="updates of each contestant")
     parser.add_argument("--no_compile", action="store_true", help="leave out torch.compile, which takes minutes")
@@ -155,7 +156,7 @@ def prepare_ours(name, settings, batch, folder, threads):
     import flax
     import jax
 
-    from gst_jax import cyclegan
+    from gst_jax.learning import cyclegan
 
     state = cyclegan.init_state(settings)
     generator, discriminator = state.parameters["generator"], state.parameters["discriminator"]

@@ -19,13 +19,16 @@ from absl import app, flags, logging
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from gst_jax import audio as sound
-from gst_jax import conversion, fine_structure, inference, provenance, synthesis
-from gst_jax.config import AudioConfig, Config, Run, differences, read_run
+from gst_jax import sound
+from gst_jax.config import AudioConfig, Config, differences
+from gst_jax.conversion import jobs, synthesis
+from gst_jax.conversion.translator import Translator
 from gst_jax.evaluation import hearing, scores
+from gst_jax.evaluation.metrics import content
 from gst_jax.evaluation.songs import Song, gather
-from gst_jax.inference import Translator
-from gst_jax.metrics import content
+from gst_jax.runs import provenance
+from gst_jax.runs.directory import RunDirectory
+from gst_jax.sound import fine_structure
 
 _RUN = flags.DEFINE_string("run", None, "Run directory, trained on the built-in corpus.", required=True)
 _OUT = flags.DEFINE_string("out", "results/sound.md", "Markdown to write; a picture of the same name goes beside it.")
@@ -73,7 +76,7 @@ def conditions(song: Song, log_mel: Array, translator: Translator, audio: AudioC
     yield "trained model", translator.convert_log_mel(log_mel)
 
 
-def compare(run: Run, run_dir: str, split: str, count: int) -> tuple[Rows, list[list[Array]]]:
+def compare(run: RunDirectory, run_dir: str, split: str, count: int) -> tuple[Rows, list[list[Array]]]:
     """Render every song in every condition by every route; listen; average over the directions.
 
     Returns:
@@ -185,22 +188,22 @@ def file_speed(translator: Translator, songs: list[Array], audio: AudioConfig) -
             begin = time.perf_counter()
             sound.write_wave(Path(folder, "song.mp3"), song, 44_100)
             written = time.perf_counter()
-            jobs = conversion.plan([Path(folder, "song.mp3")], Path(folder, "out"))
-            conversion.convert(jobs, translator, Path(folder, "out"))
+            planned = jobs.plan([Path(folder, "song.mp3")], Path(folder, "out"))
+            jobs.convert(planned, translator, Path(folder, "out"))
             seconds.append((time.perf_counter() - written, written - begin))
     whole, writing = np.median(seconds, axis=0)
     return float(whole), float(writing)
 
 
-def seams(run: Run, translator: Translator, waveform: Array) -> tuple[float, float]:
+def seams(run: RunDirectory, translator: Translator, waveform: Array) -> tuple[float, float]:
     """Return how much larger jumps of level, then spectral flux, are at window joins than elsewhere (1: the same)."""
     out = translator(waveform, run.config.audio.sample_rate)
     frames = sound.log_mel(out, run.config.audio)
-    size = inference.WINDOW - 2 * inference.CONTEXT - inference.FADE
+    size = translator.WINDOW - 2 * translator.CONTEXT - translator.FADE
     change = np.abs(np.diff(frames, axis=0))
     joins = np.zeros(len(change), bool)
     for start in range(size, len(change), size):
-        joins[start : start + inference.FADE] = True
+        joins[start : start + translator.FADE] = True
     level = np.abs(np.diff(frames.mean(axis=1)))
     return level[joins].mean() / level[~joins].mean(), change[joins].mean() / change[~joins].mean()
 
@@ -257,7 +260,7 @@ def bars(by: Rows) -> list[list[str]]:
 def main(_: list[str]) -> None:
     """Measure, write the tables with the picture."""
     logging.set_verbosity(logging.WARNING)
-    run, audio = read_run(_RUN.value), read_run(_RUN.value).config.audio
+    run, audio = RunDirectory.open(_RUN.value), RunDirectory.open(_RUN.value).config.audio
     rows, picture = compare(run, _RUN.value, _SPLIT.value, _SONGS.value)
     translator = Translator.from_run(_RUN.value, to=run.pair[1])
     songs = [song.source for song in gather(run, _SPLIT.value).songs[run.pair][: _SONGS.value]]

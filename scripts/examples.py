@@ -11,10 +11,10 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from gst_jax import audio, corpus
-from gst_jax.config import read_run
+from gst_jax import corpus, sound
+from gst_jax.conversion.translator import Translator
 from gst_jax.evaluation import rivals
-from gst_jax.inference import Translator
+from gst_jax.runs.directory import RunDirectory
 
 TUNE = "tune_00.flac"
 SECONDS = slice(4, 14)
@@ -29,13 +29,13 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     sections = []
     for run in arguments.runs:
-        pair = read_run(run).pair
+        pair = RunDirectory.open(run).pair
         for source, target in (pair, pair[::-1]):
             players = []
-            for title, sound in versions(run, source, target).items():
+            for title, version in versions(run, source, target).items():
                 name = f"{source}_to_{target}_{title.replace(' ', '_')}.mp3"
-                part = sound.samples[SECONDS.start * sound.sample_rate : SECONDS.stop * sound.sample_rate]
-                audio.write_wave(out / name, part, sound.sample_rate)
+                part = version.samples[SECONDS.start * version.sample_rate : SECONDS.stop * version.sample_rate]
+                sound.write_wave(out / name, part, version.sample_rate)
                 players.append(f'<p>{title}<br><audio controls preload="none" src="{name}"></audio></p>')
             sections.append(f"<section><h2>{source} to {target}</h2>{''.join(players)}</section>")
     (out / "index.html").write_text(
@@ -48,11 +48,11 @@ def main() -> None:
     )
 
 
-def versions(run: str, source: str, target: str) -> dict[str, audio.Sound]:
+def versions(run: str, source: str, target: str) -> dict[str, sound.Sound]:
     """Return the sounds of one direction by title."""
-    settings = read_run(run)
+    settings = RunDirectory.open(run)
     root = corpus.build(corpus.default_directory()) / "paired" / "test" / "rearranged"
-    original, truth = (audio.read_wave(root / genre / TUNE) for genre in (source, target))
+    original, truth = (sound.read_wave(root / genre / TUNE) for genre in (source, target))
     before, after = (settings.statistics[genre] for genre in (source, target))
     conversion = Translator.from_run(run, to=target)
     equaliser = dataclasses.replace(conversion, generator=lambda log_mel: rivals.equalise(log_mel, before, after))
@@ -61,7 +61,7 @@ def versions(run: str, source: str, target: str) -> dict[str, audio.Sound]:
         found[title] = translator(original.samples, original.sample_rate)
     found["true arrangement"] = truth.samples
     return {
-        title: audio.Sound(samples, original.sample_rate, original.format, original.subtype)
+        title: sound.Sound(samples, original.sample_rate, original.format, original.subtype)
         for title, samples in found.items()
     }
 

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gst_jax import config, provenance, startup
+from gst_jax import config
+from gst_jax.runs import provenance, startup
+from gst_jax.runs.directory import Statistics
 
 if TYPE_CHECKING:
-    from gst_jax import benchmark
+    from gst_jax.speed import benchmark
 
 SWEEPS = {
     "batch": [("training.batch_size", value) for value in (2, 4, 8, 16, 32)],
@@ -71,9 +73,9 @@ def measure(key: str, value: float, steps: int) -> dict[str, float]:
     if key == "devices":
         os.environ["JAX_NUM_CPU_DEVICES"] = str(value)
     startup.prepare(int(value) if key == "cores" else None)
-    from gst_jax import benchmark
+    from gst_jax.speed import benchmark
 
-    settings = config.load("configs/cpu.toml", [f"{key}={value}"] if "." in key else [])
+    settings = config.load("configs/pictures.toml", [f"{key}={value}"] if "." in key else [])
     with tempfile.TemporaryDirectory() as folder:
         batch_at = corpus_of(int(value), settings, Path(folder)) if key == "hours" else None
         row = benchmark.measure_step(settings, limit=1.0, steps=steps, batch_at=batch_at)
@@ -83,14 +85,14 @@ def measure(key: str, value: float, steps: int) -> dict[str, float]:
 
 def corpus_of(hours: int, settings: config.Config, folder: Path) -> benchmark.BatchAt:
     """Return the batches of two genres of some hours each: a memory-mapped file as `data` keeps, all holes."""
-    from gst_jax import fine_structure
     from gst_jax.data import Batches, Genre, Track
+    from gst_jax.sound import fine_structure
 
     frames = hours * 3600 * settings.audio.sample_rate // settings.audio.hop_length
     mels = settings.audio.n_mels
     log_mel = np.memmap(folder / "log_mel", np.float32, "w+", shape=(frames, mels))
     fine = fine_structure.flat(settings.audio)
-    level = config.Statistics(mean=(0.0,) * mels, deviation=(1.0,) * mels, highest=(99.0,) * mels)
+    level = Statistics(mean=(0.0,) * mels, deviation=(1.0,) * mels, highest=(99.0,) * mels)
     song = 240 * settings.audio.sample_rate // settings.audio.hop_length
     tracks = tuple(Track(Path("song"), start, song) for start in range(0, frames - song, song))
     genres = [Genre(name, log_mel, tracks, (), (), 60.0 * hours, level, fine) for name in "ab"]

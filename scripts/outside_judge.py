@@ -25,12 +25,12 @@ import librosa
 import numpy as np
 from jax import numpy as jnp
 
-from gst_jax import provenance
-from gst_jax.config import read_run
 from gst_jax.evaluation import hearing
-from gst_jax.evaluation.rows import make_rows
+from gst_jax.evaluation.methods import make_rows
+from gst_jax.evaluation.metrics import bootstrap, style
 from gst_jax.evaluation.songs import gather
-from gst_jax.metrics import bootstrap, style
+from gst_jax.runs import provenance
+from gst_jax.runs.directory import RunDirectory
 
 MODEL = "MSD_musicnn"
 FRAMES, STEP = 187, 93  # of a window, 3 s; from one to the next
@@ -158,7 +158,7 @@ def listen(tagger, waveform: Array, rate: int) -> tuple[Array, Array]:
 
 def judge(run_dir: str, tagger, split: str) -> dict:
     """Measure the rows of a run in both directions."""
-    run = read_run(run_dir)
+    run = RunDirectory.open(run_dir)
     rate = run.config.audio.sample_rate
     material = gather(run, split)
     reference = {
@@ -169,7 +169,7 @@ def judge(run_dir: str, tagger, split: str) -> dict:
     for (source, target), songs in material.songs.items():
         goal = reference[target]
         within_goal = style.kernel_means(goal, goal, width)
-        rows = make_rows(run_dir, run, source, target, material.training)
+        rows = make_rows(run, source, target, material)
         made = {row: [rows[row](song.source) for song in songs] for row in ROWS}
         made |= {f"true target, {name}": [song.truths[name] for song in songs] for name in songs[0].truths}
         found[f"{source} to {target}"] = {}

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from absl import app
 
-from gst_jax import cyclegan, models
+from gst_jax.learning import cyclegan, models
 
 networks, score, generator_loss = cyclegan.networks, cyclegan._score, cyclegan.generator_loss
 

@@ -13,7 +13,7 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from gst_jax import audio  # noqa: E402
+from gst_jax import sound  # noqa: E402
 
 SECONDS, RATE = 4.3, 16_000
 
@@ -31,7 +31,7 @@ def audio_dir(tmp_path_factory) -> Path:
     for genre, decay in (("harp", 8.0), ("organ", 0.0)):
         (root / genre).mkdir()
         for number in range(3):
-            audio.write_wave(root / genre / f"tune {number}.wav", _tune(rng, decay), RATE)
+            sound.write_wave(root / genre / f"tune {number}.wav", _tune(rng, decay), RATE)
     return root
 
 

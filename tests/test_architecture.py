@@ -10,59 +10,69 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gst_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
-VERBS = {path.stem for path in PACKAGE.glob("*.py") if "app.run(main)" in path.read_text()}
-NO_JAX = {"config", "audio", "corpus", "data", "metrics", "provenance"}
-OWNERS = {"orbax": {"checkpoint"}, "optax": {"cyclegan"}, "soundfile": {"audio"}, "librosa": {"audio"}, "absl": VERBS}
-
-
-def module_of(path):
-    """Name the noun or verb that a file belongs to: the file, or the folder it lies in."""
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return parts[0]
+COMMANDS = {path.stem for path in PACKAGE.glob("*.py") if "app.run(main)" in path.read_text(encoding="utf-8")}
+# A room imports only from rooms above it; JAX begins at learning.
+ROOMS = "config runs sound corpus data learning conversion evaluation presentation speed".split()
+JAX = {"jax", "flax", "optax", "orbax"}
 
 
 def imports_of(path):
-    """List what a file imports anywhere, as (top-level package, module of ours or None)."""
+    """List the modules that a file imports anywhere in it, by their full names."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            yield parts[0], parts[1] if parts[0] == "gst_jax" and len(parts) > 1 else None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_there_are_verbs():
-    assert {"prepare", "train", "convert", "evaluate"} <= VERBS
+def room_of(module):
+    """Return the room of a module of ours, None for `gst_jax` itself and for other people's."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "gst_jax" and len(parts) > 1 and parts[1] in {*ROOMS, *COMMANDS} else None
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_follow_the_plan(path):
-    module = module_of(path)
-    for package, ours in imports_of(path):
-        assert ours not in VERBS, f"{module} imports the verb {ours}"
-        if module in NO_JAX:
-            assert package not in ("jax", "flax", "optax", "orbax"), f"{module} must know no JAX"
-        if package in OWNERS:
-            assert module in OWNERS[package], f"{package} belongs to {OWNERS[package]}, not {module}"
-        if module == "config":
-            assert package in sys.stdlib_module_names, "config imports the standard library alone"
+def test_a_room_imports_only_from_rooms_above_it(path):
+    room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    above = ROOMS if room in COMMANDS else ROOMS[: ROOMS.index(room)] if room in ROOMS else []
+    for module in imports_of(path):
+        assert room_of(module) in {None, room, *above}, f"{room} imports {module}, which does not stand above it"
+        if room in ROOMS[: ROOMS.index("learning")]:
+            assert module.split(".")[0] not in JAX, f"{room} imports {module}; JAX begins at learning"
+
+
+def test_every_file_is_in_a_room():
+    assert {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in FILES} == {*ROOMS, *COMMANDS, "__init__"}
+
+
+def test_jax_begins_at_learning():
+    """Whatever the rooms before it import, JAX is not there."""
+    early = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in FILES
+        if path.relative_to(PACKAGE).with_suffix("").parts[0] in ROOMS[: ROOMS.index("learning")]
+    ]
+    code = f"import sys, {', '.join(early)}; print([name for name in {sorted(JAX)} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_there_are_commands():
+    assert {"prepare", "train", "convert", "evaluate"} <= COMMANDS
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_files_stay_short(path):
-    assert len(path.read_text().splitlines()) <= (100 if path.stem in VERBS and path.parent == PACKAGE else 350)
+    assert len(path.read_text().splitlines()) <= (100 if path.stem in COMMANDS and path.parent == PACKAGE else 350)
 
 
 def test_no_torch_at_run_time():
-    assert not any(package == "torch" for path in FILES for package, _ in imports_of(path))
+    assert not any(name.split(".")[0] == "torch" for path in FILES for name in imports_of(path))
 
 
-@pytest.mark.parametrize("verb", sorted(VERBS))
-def test_help_does_not_load_the_heavy_libraries(verb):
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_help_does_not_load_the_heavy_libraries(command):
     heavy = ("jax", "librosa", "matplotlib", "orbax", "numba", "scipy")
-    code = f"import sys, gst_jax.{verb}; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, gst_jax.{command}; print([name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

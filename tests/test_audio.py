@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from gst_jax import audio
-from gst_jax.audio import AudioError
+from gst_jax import sound
 from gst_jax.config import AudioConfig
+from gst_jax.sound import AudioError
 
 AUDIO = AudioConfig(n_mels=64)
 OTHER = AudioConfig(sample_rate=22_050, n_fft=512, hop_length=128, n_mels=80, f_min=50.0, f_max=10_000.0)
@@ -32,7 +32,7 @@ def fade(rng, seconds, rate, channels=2):
 @pytest.mark.parametrize("length", LENGTHS)
 def test_stft_equals_librosa_without_its_last_frame(rng, config, length):
     waveform = noise(rng, length)
-    ours = audio.stft(waveform, config)
+    ours = sound.stft(waveform, config)
     theirs = librosa.stft(waveform, n_fft=config.n_fft, hop_length=config.hop_length).T[:-1]
     assert ours.dtype == np.complex64
     assert ours.shape == theirs.shape == (length // config.hop_length, config.n_fft // 2 + 1)
@@ -53,18 +53,18 @@ def test_log_mel_equals_librosa_without_its_last_frame(rng, config, length):
         fmax=config.f_max,
     )
     theirs = librosa.power_to_db(mel, ref=1.0, amin=1e-5, top_db=None).T[:-1]
-    ours = audio.log_mel(waveform, config)
+    ours = sound.log_mel(waveform, config)
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, theirs, atol=1e-4)  # dB
 
 
 def test_silence_lies_on_the_floor():
-    assert (audio.log_mel(np.zeros(32_000, np.float32), AUDIO) == audio.LOG_MEL_FLOOR).all()
+    assert (sound.log_mel(np.zeros(32_000, np.float32), AUDIO) == sound.LOG_MEL_FLOOR).all()
 
 
 def test_blocks_of_frames_leave_no_trace(rng):
     waveform = noise(rng, 252 * 1_000)
-    whole = audio.log_mel(waveform, AUDIO)
+    whole = sound.log_mel(waveform, AUDIO)
     for frame in (
         255,
         256,
@@ -72,40 +72,40 @@ def test_blocks_of_frames_leave_no_trace(rng):
         511,
         512,
     ):  # around the block borders: the same frame, measured in the middle of a block
-        around = audio.log_mel(waveform[252 * (frame - 10) : 252 * (frame + 10)], AUDIO)
+        around = sound.log_mel(waveform[252 * (frame - 10) : 252 * (frame + 10)], AUDIO)
         np.testing.assert_allclose(around[10], whole[frame], atol=1e-4)
 
 
 @pytest.mark.parametrize("length", [0, 1, 251])
 def test_less_than_a_hop_has_no_frame(rng, length):
-    assert audio.stft(noise(rng, length), AUDIO).shape == (0, 513)
-    assert audio.log_mel(noise(rng, length), AUDIO).shape == (0, 64)
-    assert (audio.istft(np.zeros((0, 513), np.complex64), AUDIO, length) == np.zeros(length)).all()
+    assert sound.stft(noise(rng, length), AUDIO).shape == (0, 513)
+    assert sound.log_mel(noise(rng, length), AUDIO).shape == (0, 64)
+    assert (sound.istft(np.zeros((0, 513), np.complex64), AUDIO, length) == np.zeros(length)).all()
 
 
 @pytest.mark.parametrize(
     "rate", [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 176_400, 192_000]
 )
 def test_two_seconds_are_126_frames_at_any_rate(rng, rate):
-    waveform = audio.resample(noise(rng, 2 * rate), rate, AUDIO.sample_rate)
+    waveform = sound.resample(noise(rng, 2 * rate), rate, AUDIO.sample_rate)
     assert waveform.shape == (32_000,)
-    assert audio.log_mel(waveform, AUDIO).shape == (126, 64)
+    assert sound.log_mel(waveform, AUDIO).shape == (126, 64)
 
 
 @pytest.mark.parametrize("length", LENGTHS + [252, 700])
 def test_istft_inverts_stft_of_a_padded_waveform(rng, length):
     waveform = noise(rng, length)
-    spectrum = audio.stft(np.pad(waveform, (0, AUDIO.hop_length)), AUDIO)
-    restored = audio.istft(spectrum, AUDIO, length)
+    spectrum = sound.stft(np.pad(waveform, (0, AUDIO.hop_length)), AUDIO)
+    restored = sound.istft(spectrum, AUDIO, length)
     assert restored.dtype == np.float32
     np.testing.assert_allclose(restored, waveform, atol=1e-6)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_istft_of_a_changed_spectrum_has_no_click_at_its_ends(rng, length):
-    spectrum = audio.stft(noise(rng, length), AUDIO)
+    spectrum = sound.stft(noise(rng, length), AUDIO)
     spectrum *= np.exp(1j * rng.uniform(-np.pi, np.pi, spectrum.shape))
-    restored = audio.istft(spectrum, AUDIO, length)
+    restored = sound.istft(spectrum, AUDIO, length)
     assert restored.shape == (length,)
     assert np.abs(restored).max() < 10 * restored.std()
 
@@ -118,27 +118,27 @@ def test_resampled_length_is_exact_for_every_channel_count(rng, rates, length):
     rate_in, rate_out = rates
     expected = (length * rate_out + rate_in - 1) // rate_in
     for channels in (1, 2, 8):
-        out = audio.resample(noise(rng, length, channels), rate_in, rate_out)
+        out = sound.resample(noise(rng, length, channels), rate_in, rate_out)
         assert out.shape == (expected, channels)
         assert out.dtype == np.float32
-    assert audio.resample(noise(rng, length), rate_in, rate_out).shape == (expected,)
+    assert sound.resample(noise(rng, length), rate_in, rate_out).shape == (expected,)
 
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 192_000])
 def test_resampling_keeps_a_tone(rate):
     tone = np.sin(2 * np.pi * 1_000 * np.arange(rate) / rate).astype(np.float32)
     expected = np.sin(2 * np.pi * 1_000 * np.arange(16_000) / 16_000)
-    out = audio.resample(tone, rate, 16_000)
+    out = sound.resample(tone, rate, 16_000)
     np.testing.assert_allclose(out[500:-500], expected[500:-500], atol=1e-3)
 
 
 def test_resampling_removes_what_the_new_rate_cannot_hold():
     tone = np.sin(2 * np.pi * 12_000 * np.arange(44_100) / 44_100).astype(np.float32)
-    assert np.abs(audio.resample(tone, 44_100, 16_000)[500:-500]).max() < 1e-3
+    assert np.abs(sound.resample(tone, 44_100, 16_000)[500:-500]).max() < 1e-3
 
 
 def test_mono_is_the_mean_of_the_channels():
-    np.testing.assert_array_equal(audio.mono(np.array([[1, 2, 6], [0, 0, 3]], np.float32)), [3, 1])
+    np.testing.assert_array_equal(sound.mono(np.array([[1, 2, 6], [0, 0, 3]], np.float32)), [3, 1])
 
 
 # Files --------------------------------------------------------------------------------------------------------------
@@ -164,15 +164,15 @@ KINDS = [
 def test_every_kind_of_file_comes_back(rng, tmp_path, suffix, subtype, tolerance, channels):
     samples = noise(rng, 30_000, channels)
     path = tmp_path / f"song{suffix}"
-    audio.write_wave(path, samples, 44_100, subtype)
-    sound = audio.read_wave(path)
-    assert (sound.sample_rate, sound.subtype, sound.samples.dtype) == (44_100, subtype, np.float32)
-    assert sound.samples.shape == samples.shape
-    assert audio.duration(path) == pytest.approx(30_000 / 44_100)
+    sound.write_wave(path, samples, 44_100, subtype)
+    decoded = sound.read_wave(path)
+    assert (decoded.sample_rate, decoded.subtype, decoded.samples.dtype) == (44_100, subtype, np.float32)
+    assert decoded.samples.shape == samples.shape
+    assert sound.duration(path) == pytest.approx(30_000 / 44_100)
     if tolerance is None:
-        assert sound.samples.std() == pytest.approx(samples.std(), rel=0.2)
+        assert decoded.samples.std() == pytest.approx(samples.std(), rel=0.2)
     else:
-        np.testing.assert_allclose(sound.samples, samples, atol=tolerance)
+        np.testing.assert_allclose(decoded.samples, samples, atol=tolerance)
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 44_100, 48_000, 96_000, 192_000])
@@ -180,36 +180,36 @@ def test_every_kind_of_file_comes_back(rng, tmp_path, suffix, subtype, tolerance
 def test_every_rate_and_channel_count_is_read(rng, tmp_path, rate, channels):
     samples = noise(rng, 1_000, channels)
     soundfile.write(tmp_path / "song.wav", samples, rate, "FLOAT")
-    sound = audio.read_wave(tmp_path / "song.wav")
-    assert sound.sample_rate == rate
-    np.testing.assert_array_equal(sound.samples, samples)
+    decoded = sound.read_wave(tmp_path / "song.wav")
+    assert decoded.sample_rate == rate
+    np.testing.assert_array_equal(decoded.samples, samples)
 
 
 def test_opus_is_read_and_written(rng, tmp_path):
-    audio.write_wave(tmp_path / "song.opus", noise(rng, 48_000), 48_000)
-    sound = audio.read_wave(tmp_path / "song.opus")
-    assert (sound.format, sound.subtype, sound.samples.shape) == ("OGG", "OPUS", (48_000, 1))
+    sound.write_wave(tmp_path / "song.opus", noise(rng, 48_000), 48_000)
+    decoded = sound.read_wave(tmp_path / "song.opus")
+    assert (decoded.format, decoded.subtype, decoded.samples.shape) == ("OGG", "OPUS", (48_000, 1))
 
 
 @pytest.mark.parametrize("name", ["with space.wav", "বাংলা গান.flac", "🎸🎷.ogg", "#50% 'q' \"d\".mp3"])
 def test_any_path_works(rng, tmp_path, name):
     folder = tmp_path / "লোক সঙ্গীত 🪕"
     folder.mkdir()
-    audio.write_wave(folder / name, noise(rng, 8_000), 16_000)
-    assert audio.find_audio(tmp_path) == [folder / name]
-    assert audio.read_wave(folder / name).samples.shape == (8_000, 1)
+    sound.write_wave(folder / name, noise(rng, 8_000), 16_000)
+    assert sound.find_audio(tmp_path) == [folder / name]
+    assert sound.read_wave(folder / name).samples.shape == (8_000, 1)
 
 
 def test_find_audio_is_sorted_recursive_and_skips_what_is_hidden(tmp_path):
     for name in ("b.WAV", "a/z.mp3", "a/.hidden.wav", ".trash/x.wav", "cover.jpg", "notes.txt", "c.m4a", "a/y.Flac"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [str(path.relative_to(tmp_path)) for path in audio.find_audio(tmp_path)] == [
+    assert [str(path.relative_to(tmp_path)) for path in sound.find_audio(tmp_path)] == [
         "a/y.Flac",
         "a/z.mp3",
         "b.WAV",
     ]
-    assert audio.find_audio(tmp_path, audio.FOREIGN_SUFFIXES) == [tmp_path / "c.m4a"]
+    assert sound.find_audio(tmp_path, sound.FOREIGN_SUFFIXES) == [tmp_path / "c.m4a"]
 
 
 @pytest.mark.parametrize("kept", [0.95, 0.6, 0.2])
@@ -218,22 +218,22 @@ def test_find_audio_is_sorted_recursive_and_skips_what_is_hidden(tmp_path):
 )
 def test_a_truncated_file_is_refused_by_name(rng, tmp_path, suffix, subtype, kept):
     whole, cut = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
-    audio.write_wave(whole, fade(rng, 2, 48_000), 48_000, subtype)
+    sound.write_wave(whole, fade(rng, 2, 48_000), 48_000, subtype)
     cut.write_bytes(whole.read_bytes()[: int(kept * whole.stat().st_size)])
     with pytest.raises(
         AudioError, match=r"cut\.\w+ (is truncated|is not sound that can be read, or is damaged).*export it again"
     ):
-        audio.read_wave(cut)
+        sound.read_wave(cut)
 
 
 def test_a_streamed_wav_that_does_not_know_its_size_is_not_truncated(rng, tmp_path):
     path = tmp_path / "streamed.wav"
-    audio.write_wave(path, noise(rng, 5_000), 16_000)
+    sound.write_wave(path, noise(rng, 5_000), 16_000)
     data = bytearray(path.read_bytes())
     size = data.index(b"data") + 4
     data[4:8] = data[size : size + 4] = b"\xff" * 4  # as ffmpeg writes to a pipe
     path.write_bytes(data)
-    assert audio.read_wave(path).samples.shape == (5_000, 1)
+    assert sound.read_wave(path).samples.shape == (5_000, 1)
 
 
 def test_an_mp3_without_a_length_header_is_read_whole_or_refused(rng, tmp_path):
@@ -250,21 +250,21 @@ def test_an_mp3_without_a_length_header_is_read_whole_or_refused(rng, tmp_path):
         tags = path.read_bytes().replace(b"Xing", b"\0\0\0\0").replace(b"Info", b"\0\0\0\0")
         path.write_bytes(tags)
         if mode == "CONSTANT":
-            assert len(audio.read_wave(path).samples) >= 44_100
+            assert len(sound.read_wave(path).samples) >= 44_100
         else:
             with pytest.raises(AudioError, match="song.mp3 has a variable bit rate but no header"):
-                audio.read_wave(path)
+                sound.read_wave(path)
 
 
 def test_a_flac_of_unknown_length_is_refused(rng, tmp_path):
     path = tmp_path / "piped.flac"
-    audio.write_wave(path, noise(rng, 5_000), 16_000)
+    sound.write_wave(path, noise(rng, 5_000), 16_000)
     data = bytearray(path.read_bytes())
     data[21] &= 0xF0  # the 36-bit sample count of STREAMINFO
     data[22:26] = bytes(4)
     path.write_bytes(data)
     with pytest.raises(AudioError, match="piped.flac does not tell its length.*export"):
-        audio.read_wave(path)
+        sound.read_wave(path)
 
 
 @pytest.mark.parametrize(
@@ -275,25 +275,25 @@ def test_what_is_not_sound_is_refused_by_name(tmp_path, content, suffix):
     path = tmp_path / f"lyrics{suffix}"
     path.write_bytes(content)
     with pytest.raises(AudioError, match="lyrics.*remove it, or export it again"):
-        audio.read_wave(path)
+        sound.read_wave(path)
     with pytest.raises(AudioError, match="lyrics"):
-        audio.duration(path)
+        sound.duration(path)
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
 def test_a_file_without_samples_is_refused(tmp_path, suffix):
-    audio.write_wave(tmp_path / f"nothing{suffix}", np.zeros((0, 2), np.float32), 16_000)
+    sound.write_wave(tmp_path / f"nothing{suffix}", np.zeros((0, 2), np.float32), 16_000)
     with pytest.raises(AudioError, match="nothing.*empty"):
-        audio.read_wave(tmp_path / f"nothing{suffix}")
+        sound.read_wave(tmp_path / f"nothing{suffix}")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_nan_and_infinity_are_refused(rng, tmp_path, value):
     samples = noise(rng, 1_000, 2)
     samples[500, 1] = value
-    audio.write_wave(tmp_path / "bad.wav", samples, 16_000, "FLOAT")
+    sound.write_wave(tmp_path / "bad.wav", samples, 16_000, "FLOAT")
     with pytest.raises(AudioError, match="bad.wav holds samples that are NaN or infinite"):
-        audio.read_wave(tmp_path / "bad.wav")
+        sound.read_wave(tmp_path / "bad.wav")
 
 
 @pytest.mark.parametrize(
@@ -302,26 +302,26 @@ def test_nan_and_infinity_are_refused(rng, tmp_path, value):
 def test_rates_and_channels_beyond_the_promise_are_refused(tmp_path, rate, channels, what):
     soundfile.write(tmp_path / "odd.wav", np.zeros((100, channels), np.float32), rate)
     with pytest.raises(AudioError, match=f"odd.wav has .*{what}"):
-        audio.read_wave(tmp_path / "odd.wav")
+        sound.read_wave(tmp_path / "odd.wav")
 
 
 def test_a_missing_file_or_a_folder_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "none.wav"):
         with pytest.raises(AudioError, match="is not a file"):
-            audio.read_wave(path)
+            sound.read_wave(path)
 
 
 def test_loud_samples_are_clipped_not_wrapped(tmp_path):
     for suffix, subtype in ((".wav", "PCM_16"), (".wav", "PCM_24"), (".flac", "PCM_16")):
-        audio.write_wave(tmp_path / f"loud{suffix}", np.array([0.5, 1.0, 1.5, -1.5, 40.0]), 16_000, subtype)
+        sound.write_wave(tmp_path / f"loud{suffix}", np.array([0.5, 1.0, 1.5, -1.5, 40.0]), 16_000, subtype)
         np.testing.assert_allclose(
-            audio.read_wave(tmp_path / f"loud{suffix}").samples[:, 0], [0.5, 1, 1, -1, 1], atol=1e-4
+            sound.read_wave(tmp_path / f"loud{suffix}").samples[:, 0], [0.5, 1, 1, -1, 1], atol=1e-4
         )
 
 
 def test_a_float_file_keeps_loud_samples(tmp_path):
-    audio.write_wave(tmp_path / "loud.wav", np.array([1.5, -3.0]), 16_000, "FLOAT")
-    np.testing.assert_array_equal(audio.read_wave(tmp_path / "loud.wav").samples[:, 0], [1.5, -3.0])
+    sound.write_wave(tmp_path / "loud.wav", np.array([1.5, -3.0]), 16_000, "FLOAT")
+    np.testing.assert_array_equal(sound.read_wave(tmp_path / "loud.wav").samples[:, 0], [1.5, -3.0])
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_a_file_that_cannot_be_written_is_refused_leaving_the_old_one(
 ):
     (tmp_path / name).write_text("old")
     with pytest.raises(AudioError, match=f"cannot write .*{message}"):
-        audio.write_wave(tmp_path / name, noise(rng, 1_000, channels), rate, subtype)
+        sound.write_wave(tmp_path / name, noise(rng, 1_000, channels), rate, subtype)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "old"
 
@@ -352,7 +352,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(rng, tmp_path, suffix):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
         with pytest.raises(OSError, match=f"song{suffix}"):
-            audio.write_wave(tmp_path / f"song{suffix}", noise(rng, 400_000), 16_000)
+            sound.write_wave(tmp_path / f"song{suffix}", noise(rng, 400_000), 16_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
@@ -361,16 +361,16 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(rng, tmp_path, suffix):
 
 def test_a_missing_folder_is_an_error_that_names_it(rng, tmp_path):
     with pytest.raises(OSError, match="nowhere"):
-        audio.write_wave(tmp_path / "nowhere" / "song.wav", noise(rng, 100), 16_000)
+        sound.write_wave(tmp_path / "nowhere" / "song.wav", noise(rng, 100), 16_000)
 
 
 def test_excerpts_are_a_short_file_whole_or_lie_evenly_in_a_long_one(tmp_path):
     path = tmp_path / "ramp.wav"
     ramp = np.linspace(-0.9, 0.9, 16_000 * 10, dtype=np.float32)
-    audio.write_wave(path, ramp, 16_000, subtype="FLOAT")
-    whole = np.concatenate(list(audio.read_excerpts(path, 20, 0.5)))
+    sound.write_wave(path, ramp, 16_000, subtype="FLOAT")
+    whole = np.concatenate(list(sound.read_excerpts(path, 20, 0.5)))
     np.testing.assert_array_equal(whole[:, 0], ramp)
-    first, middle, last = audio.read_excerpts(path, 3, 0.5)
+    first, middle, last = sound.read_excerpts(path, 3, 0.5)
     np.testing.assert_array_equal(first[:, 0], ramp[:8_000])
     np.testing.assert_array_equal(middle[:, 0], ramp[76_000:84_000])
     np.testing.assert_array_equal(last[:, 0], ramp[-8_000:])

@@ -6,7 +6,9 @@ import sys
 import jax
 import pytest
 
-from gst_jax import benchmark, config, cyclegan
+from gst_jax import config
+from gst_jax.learning import cyclegan
+from gst_jax.speed import benchmark
 
 FEW = ["--set=audio.segment_seconds=0.6", "--config=configs/smoke.toml"]
 
@@ -25,7 +27,7 @@ def test_arithmetic_of_one_layer_is_counted_by_hand():
     assert benchmark.layer_gflop(("frames", (11, 5), (4, 5, 7), 2)) == pytest.approx(2e-9 * 6 * 4 * 35)
 
 
-@pytest.mark.parametrize("name", ["cpu", "frames"])
+@pytest.mark.parametrize("name", ["pictures", "frames"])
 def test_layers_are_those_of_the_networks(name):
     """Every kernel of the parameters is measured, and none that is not there."""
     settings = config.load(f"configs/{name}.toml")
@@ -36,7 +38,7 @@ def test_layers_are_those_of_the_networks(name):
 
 def test_a_second_genre_segment_doubles_the_arithmetic():
     one, two = (
-        benchmark.step_gflop(config.load("configs/cpu.toml", [f"training.batch_size={size}"])) for size in (1, 2)
+        benchmark.step_gflop(config.load("configs/pictures.toml", [f"training.batch_size={size}"])) for size in (1, 2)
     )
     assert two == pytest.approx(2 * one)
     assert 70 < two < 85  # 12 segments through a generator of 2.0 GFLOP, forward with two gradients
@@ -69,7 +71,7 @@ def test_bench_names_a_missing_folder_before_it_measures(tmp_path):
 
 SETTINGS = """
 import os
-from gst_jax import startup
+from gst_jax.runs import startup
 startup.prepare(1)
 cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 print(os.environ.get("GLIBC_TUNABLES"), os.environ["JAX_COMPILATION_CACHE_DIR"], cores)

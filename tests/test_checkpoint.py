@@ -7,23 +7,25 @@ import jax
 import numpy as np
 import pytest
 
-from gst_jax import checkpoint, config, cyclegan, fine_structure
-from gst_jax.checkpoint import CheckpointError
+from gst_jax import config
+from gst_jax.learning import checkpoint, cyclegan
+from gst_jax.learning.checkpoint import CheckpointError
+from gst_jax.runs.directory import RunDirectory, Statistics
+from gst_jax.sound import fine_structure
 
 SMOKE = config.load("configs/smoke.toml")
-LEVEL = config.Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64, highest=(99.0,) * 64)
+LEVEL = Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64, highest=(99.0,) * 64)
 
 
 def write_run(run_dir, settings):
-    run = config.Run(
+    run = RunDirectory(
         pair=("harp", "organ"),
         config=settings,
         statistics={"harp": LEVEL, "organ": LEVEL},
-        audio_dir=None,
-        provenance={},
+        path=Path(run_dir),
     )
-    fine_structure.write(run_dir, [fine_structure.flat(settings.audio)] * 2)
-    config.write_run(run, run_dir)
+    run.write_fine_structures([fine_structure.flat(settings.audio)] * 2)
+    run.write()
 
 
 def state_of(step, value):
@@ -41,14 +43,15 @@ def largest_file(folder):
 def run_dir(tmp_path):
     """A run with checkpoints of steps 10, 20, 30."""
     write_run(tmp_path, SMOKE)
-    with checkpoint.open_checkpoints(tmp_path, keep=3) as checkpoints:
+    with checkpoint.open_checkpoints(RunDirectory.open(tmp_path)) as checkpoints:
         for step in (10, 20, 30):
             checkpoint.save(checkpoints, state_of(step, step))
     return tmp_path
 
 
 def restore(run_dir, settings=SMOKE):
-    with checkpoint.open_checkpoints(run_dir, keep=3) as checkpoints:
+    run = RunDirectory(path=run_dir, pair=("harp", "organ"), config=settings, statistics={})
+    with checkpoint.open_checkpoints(run) as checkpoints:
         return checkpoint.restore(checkpoints, cyclegan.abstract_state(settings))
 
 
@@ -63,13 +66,13 @@ def test_nothing_saved_gives_nothing(tmp_path):
 
 
 def test_only_the_newest_are_kept(run_dir):
-    with checkpoint.open_checkpoints(run_dir, keep=3) as checkpoints:
+    with checkpoint.open_checkpoints(RunDirectory.open(run_dir)) as checkpoints:
         checkpoint.save(checkpoints, state_of(40, 40))
     assert sorted(path.name for path in (run_dir / "checkpoints").iterdir()) == ["20", "30", "40"]
 
 
 def test_saving_a_step_twice_is_harmless(run_dir):
-    with checkpoint.open_checkpoints(run_dir, keep=3) as checkpoints:
+    with checkpoint.open_checkpoints(RunDirectory.open(run_dir)) as checkpoints:
         checkpoint.save(checkpoints, state_of(30, 99))
     assert int(restore(run_dir).step) == 30
 
@@ -88,7 +91,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(run_dir, harm):
     else:
         (run_dir / "checkpoints" / "30" / "crc32.json").unlink()
     with pytest.warns(UserWarning, match="30 is damaged"):
-        generator = checkpoint.load_generator(run_dir, "ab")
+        generator = checkpoint.load_generator(RunDirectory.open(run_dir), "ab")
     expected = state_of(20, 20)
     for x, y in zip(jax.tree.leaves(generator), jax.tree.leaves(expected.ema["ab"]), strict=True):
         np.testing.assert_array_equal(x, y)
@@ -101,7 +104,7 @@ def test_all_damaged_is_an_error(run_dir):
     for step in (10, 20, 30):
         (run_dir / "checkpoints" / str(step) / "crc32.json").unlink()
     with pytest.warns(UserWarning), pytest.raises(CheckpointError, match="no whole checkpoint"):
-        checkpoint.load_generator(run_dir, "ab")
+        checkpoint.load_generator(RunDirectory.open(run_dir), "ab")
 
 
 @pytest.mark.parametrize("override", ["model.channels=8", "model.residual_blocks=2"])
@@ -111,16 +114,16 @@ def test_a_checkpoint_of_another_model_is_refused(run_dir, override):
         restore(run_dir, other)
     write_run(run_dir, other)
     with pytest.raises(CheckpointError, match="another model"):
-        checkpoint.load_generator(run_dir, "ab")
+        checkpoint.load_generator(RunDirectory.open(run_dir), "ab")
 
 
 def test_generators_and_parameters_load_apart(run_dir):
     expected = state_of(30, 30)
     for direction in ("ab", "ba"):
-        loaded = checkpoint.load_generator(run_dir, direction)
+        loaded = checkpoint.load_generator(RunDirectory.open(run_dir), direction)
         for x, y in zip(jax.tree.leaves(loaded), jax.tree.leaves(expected.ema[direction]), strict=True):
             np.testing.assert_array_equal(x, y)
-    loaded = checkpoint.load_parameters(run_dir)
+    loaded = checkpoint.load_parameters(RunDirectory.open(run_dir))
     assert jax.tree.structure(loaded) == jax.tree.structure(expected.parameters)
     for x, y in zip(jax.tree.leaves(loaded), jax.tree.leaves(expected.parameters), strict=True):
         np.testing.assert_array_equal(x, y)
@@ -135,7 +138,7 @@ def test_the_seal_covers_every_file(run_dir):
 def test_a_full_disk_is_noticed_before_anything_is_written(run_dir, monkeypatch):
     before = sorted(run_dir.rglob("*"))
     full = SimpleNamespace(free=1000)
-    with checkpoint.open_checkpoints(run_dir, keep=3) as checkpoints:
+    with checkpoint.open_checkpoints(RunDirectory.open(run_dir)) as checkpoints:
         monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
         with pytest.raises(CheckpointError, match="has 0.0 MB free"):
             checkpoint.save(checkpoints, state_of(40, 40))
@@ -143,18 +146,25 @@ def test_a_full_disk_is_noticed_before_anything_is_written(run_dir, monkeypatch)
 
 
 def test_exported_generators_convert_as_the_run_does_to_half_precision(run_dir, tmp_path):
-    checkpoint.export_generators(run_dir, tmp_path / "small")
+    checkpoint.export_generators(RunDirectory.open(run_dir), tmp_path / "small")
     for direction in ("ab", "ba"):
-        whole, small = (checkpoint.load_generator(folder, direction) for folder in (run_dir, tmp_path / "small"))
+        whole, small = (
+            checkpoint.load_generator(RunDirectory.open(folder), direction)
+            for folder in (run_dir, tmp_path / "small")
+        )
         for (path, x), y in zip(jax.tree.leaves_with_path(whole), jax.tree.leaves(small), strict=True):
             assert y.dtype == np.float32
             np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-6, err_msg=jax.tree_util.keystr(path))
-    for kept, exported in zip(fine_structure.read(run_dir), fine_structure.read(tmp_path / "small"), strict=True):
+    for kept, exported in zip(
+        RunDirectory.open(run_dir).read_fine_structures(),
+        RunDirectory.open(tmp_path / "small").read_fine_structures(),
+        strict=True,
+    ):
         np.testing.assert_array_equal(kept, exported)
     size = sum(path.stat().st_size for path in (tmp_path / "small").rglob("*"))
     assert size < sum(path.stat().st_size for path in run_dir.rglob("*") if path.is_file()) / 5
     with pytest.raises(checkpoint.CheckpointError, match="exists"):
-        checkpoint.export_generators(run_dir, tmp_path / "small")
+        checkpoint.export_generators(RunDirectory.open(run_dir), tmp_path / "small")
     write_run(tmp_path / "small", config.load("configs/smoke.toml", ["model.channels=8"]))
     with pytest.raises(checkpoint.CheckpointError, match="another model"):
-        checkpoint.load_generator(tmp_path / "small", "ab")
+        checkpoint.load_generator(RunDirectory.open(tmp_path / "small"), "ab")

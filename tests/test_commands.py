@@ -12,7 +12,9 @@ import jax
 import numpy as np
 import pytest
 
-from gst_jax import audio, checkpoint, config, cyclegan
+from gst_jax import sound
+from gst_jax.learning import checkpoint, cyclegan
+from gst_jax.runs.directory import RunDirectory
 
 ROOT = Path(__file__).parent.parent
 VERBS = ("prepare", "train", "convert", "evaluate")
@@ -44,8 +46,8 @@ def train_command(run_dir, audio_dir, *more):
 
 
 def final_state(run_dir):
-    with checkpoint.open_checkpoints(run_dir, keep=3) as checkpoints:
-        return checkpoint.restore(checkpoints, cyclegan.abstract_state(config.read_run(run_dir).config))
+    with checkpoint.open_checkpoints(RunDirectory.open(run_dir)) as checkpoints:
+        return checkpoint.restore(checkpoints, cyclegan.abstract_state(RunDirectory.open(run_dir).config))
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -63,8 +65,8 @@ def test_train_then_convert_a_new_pair(tmp_path, audio_dir, cache):
     before = song.read_bytes()
     result = run("convert", f"--run={tmp_path / 'run'}", "--to=organ", song, f"--out={tmp_path / 'out'}")
     assert result.returncode == 0, result.stderr
-    converted = audio.read_wave(tmp_path / "out" / "tune 0.wav")
-    assert converted.samples.shape == audio.read_wave(song).samples.shape
+    converted = sound.read_wave(tmp_path / "out" / "tune 0.wav")
+    assert converted.samples.shape == sound.read_wave(song).samples.shape
     assert song.read_bytes() == before
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from gst_jax import config
 from gst_jax.config import Config, ConfigError
+from gst_jax.runs.directory import RunDirectory, Statistics
 
 
 def test_two_seconds_are_126_frames():
@@ -15,13 +16,13 @@ def test_frames_toml_is_the_default():
     assert config.load("configs/frames.toml") == Config()
 
 
-@pytest.mark.parametrize("name", ["cpu", "frames", "full", "smoke"])
+@pytest.mark.parametrize("name", ["frames", "pictures", "full", "smoke"])
 def test_every_shipped_config_loads(name):
     config.load(f"configs/{name}.toml")
 
 
 def test_override_wins_over_the_file_and_an_integer_may_stand_for_a_float():
-    settings = config.load("configs/cpu.toml", ["training.epochs=3", "loss.cycle=7"])
+    settings = config.load("configs/pictures.toml", ["training.epochs=3", "loss.cycle=7"])
     assert settings.training.epochs == 3
     assert settings.loss.cycle == 7.0 and isinstance(settings.loss.cycle, float)
 
@@ -38,12 +39,12 @@ def test_override_wins_over_the_file_and_an_integer_may_stand_for_a_float():
         ("training.learning_rate=0", "above 0"),
         ("training.learning_rate=nan", "finite"),
         ("training.beta1=1.0", "1 excluded"),
-        ("loss.cycle=-1", "negative"),
+        ("loss.cycle=-1", "loss.cycle is -1.0; it must be at least 0"),
         ("audio.hop_length=600", "leaves gaps"),
         ("audio.f_max=9000", "half the sample rate"),
-        ("audio.n_mels=30", "multiple of 4"),
+        ("audio.n_mels=34", "multiple of 4"),
         ("audio.segment_seconds=0.2", "frames"),
-        ("data.held_out_fraction=1.5", "0 to 0.9"),
+        ("data.held_out_fraction=1.5", "at most 0.9"),
         ("data.corpus_tracks=0", "at least 1"),
         ("model.residual=1", "must be of type bool"),
     ],
@@ -75,28 +76,30 @@ def test_dictionary_round_trip_and_differences():
 
 
 def test_run_directory_describes_itself(tmp_path):
-    level = config.Statistics(mean=(0.5,) * 64, deviation=(2.0,) * 64, highest=(9.5,) * 64)
-    run = config.Run(
+    level = Statistics(mean=(0.5,) * 64, deviation=(2.0,) * 64, highest=(9.5,) * 64)
+    run = RunDirectory(
         pair=("folk", "jazz"),
         config=Config(),
         statistics={"folk": level, "jazz": level},
         audio_dir="/গান 🎵",
-        provenance={"command": "x"},
+        init_from="/runs/ক",
+        history=({"command": "x"}, {"command": "y"}),
+        path=tmp_path,
     )
-    config.write_run(run, tmp_path)
-    assert config.read_run(tmp_path) == run
+    run.write()
+    assert RunDirectory.open(tmp_path) == run
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_a_damaged_or_missing_run_is_an_error_that_says_so(tmp_path):
     with pytest.raises(ConfigError, match="not a run directory"):
-        config.read_run(tmp_path)
+        RunDirectory.open(tmp_path)
     (tmp_path / "config.json").write_text('{"pair": ["a"')
     with pytest.raises(ConfigError, match="damaged"):
-        config.read_run(tmp_path)
+        RunDirectory.open(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"pair": ["a", "b"]}))
     with pytest.raises(ConfigError, match="damaged"):
-        config.read_run(tmp_path)
+        RunDirectory.open(tmp_path)
 
 
 def test_settings_are_frozen_and_hashable_so_that_jit_can_key_on_them():

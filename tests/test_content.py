@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from gst_jax.metrics import content
-from gst_jax.metrics.transcription import find_chords, transcribe
+from gst_jax.evaluation.metrics import content
+from gst_jax.evaluation.metrics.transcription import find_chords, transcribe
 
 RATE = 16_000
 

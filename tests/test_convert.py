@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gst_jax import audio as sound
-from gst_jax import config, conversion, fine_structure
-from gst_jax.inference import Translator
+from gst_jax import config, sound
+from gst_jax.conversion import jobs
+from gst_jax.conversion.translator import Translator
+from gst_jax.runs.directory import RunDirectory, Statistics
+from gst_jax.sound import fine_structure
 
 AUDIO = config.AudioConfig(n_mels=64)
 IDENTITY = Translator(AUDIO, lambda log_mel: log_mel, fine_structure.flat(AUDIO))
@@ -27,17 +29,13 @@ def run_dir(tmp_path):
     """Return a run without a checkpoint, which is enough to bypass the model."""
     path = tmp_path / "run"
     path.mkdir()
-    flat = config.Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64, highest=(99.0,) * 64)
-    config.write_run(
-        config.Run(
-            pair=("folk", "jazz"),
-            config=config.load("configs/cpu.toml"),
-            statistics={"folk": flat, "jazz": flat},
-            audio_dir=None,
-            provenance={},
-        ),
-        path,
-    )
+    flat = Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64, highest=(99.0,) * 64)
+    RunDirectory(
+        path=path,
+        pair=("folk", "jazz"),
+        config=config.load("configs/pictures.toml"),
+        statistics={"folk": flat, "jazz": flat},
+    ).write()
     return path
 
 
@@ -60,8 +58,8 @@ def command(*arguments):
 )
 def test_a_file_keeps_its_length_rate_channels_and_kind(tmp_path, suffix, subtype, rate, channels):
     source = write(tmp_path / f"in.{suffix}", 0.7001, rate, channels, subtype)
-    jobs = conversion.plan([source], tmp_path / "out")
-    conversion.convert(jobs, QUIETER_TREBLE, tmp_path / "out")
+    planned = jobs.plan([source], tmp_path / "out")
+    jobs.convert(planned, QUIETER_TREBLE, tmp_path / "out")
     before, after = sound.read_wave(source), sound.read_wave(tmp_path / "out" / f"in.{suffix}")
     assert after.samples.shape == before.samples.shape
     assert (after.sample_rate, after.format, after.subtype) == (rate, suffix.upper(), subtype)
@@ -71,7 +69,7 @@ def test_a_file_keeps_its_length_rate_channels_and_kind(tmp_path, suffix, subtyp
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
 def test_strength_0_writes_the_input_s_samples(tmp_path, subtype):
     source = write(tmp_path / "in.wav", subtype=subtype)
-    conversion.convert(conversion.plan([source], tmp_path / "out"), QUIETER_TREBLE, tmp_path / "out", strength=0)
+    jobs.convert(jobs.plan([source], tmp_path / "out"), QUIETER_TREBLE, tmp_path / "out", strength=0)
     before, after = sound.read_wave(source), sound.read_wave(tmp_path / "out" / "in.wav")
     assert before.samples.tobytes() == after.samples.tobytes()
 
@@ -81,9 +79,9 @@ def test_a_quiet_file_converts_as_a_loud_one(tmp_path):
     wave = 0.1 * np.random.default_rng(0).standard_normal((16_000 * 40, 1)).astype(np.float32)
     for name, level in (("loud", 1.0), ("quiet", 0.03)):
         sound.write_wave(tmp_path / f"{name}.wav", level * wave, 16_000, subtype="FLOAT")
-    jobs = conversion.plan([tmp_path / "loud.wav", tmp_path / "quiet.wav"], tmp_path / "out")
-    conversion.convert(jobs, translator, tmp_path / "out")
-    loud, quiet = (sound.read_wave(job.target).samples for job in jobs)
+    planned = jobs.plan([tmp_path / "loud.wav", tmp_path / "quiet.wav"], tmp_path / "out")
+    jobs.convert(planned, translator, tmp_path / "out")
+    loud, quiet = (sound.read_wave(job.target).samples for job in planned)
     assert quiet == pytest.approx(0.03 * loud, abs=1e-5)
 
 
@@ -92,28 +90,28 @@ def test_folders_keep_their_tree_and_any_name_works(tmp_path):
     for name in names:
         write(tmp_path / "music" / name, 0.1)
     (tmp_path / "music" / "cover.txt").write_text("not sound")
-    jobs = conversion.plan([tmp_path / "music"], tmp_path / "out")
-    conversion.convert(jobs, IDENTITY, tmp_path / "out")
+    planned = jobs.plan([tmp_path / "music"], tmp_path / "out")
+    jobs.convert(planned, IDENTITY, tmp_path / "out")
     written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert written == {f"music/{name}" for name in names}
 
 
 def test_a_format_replaces_every_suffix(tmp_path):
     source = write(tmp_path / "in.wav", 0.1)
-    jobs = conversion.plan([source], tmp_path / "out", format="flac")
-    conversion.convert(jobs, IDENTITY, tmp_path / "out")
+    planned = jobs.plan([source], tmp_path / "out", format="flac")
+    jobs.convert(planned, IDENTITY, tmp_path / "out")
     assert sound.read_wave(tmp_path / "out" / "in.flac").format == "FLAC"
 
 
 def test_a_file_given_twice_is_converted_once(tmp_path):
     source = write(tmp_path / "music" / "in.wav")
-    assert len(conversion.plan([source, tmp_path / "music", source], tmp_path / "out")) == 1
+    assert len(jobs.plan([source, tmp_path / "music", source], tmp_path / "out")) == 1
 
 
 def test_an_output_of_an_earlier_run_is_replaced(tmp_path):
     source = write(tmp_path / "in.wav")
     for _ in range(2):
-        conversion.convert(conversion.plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
+        jobs.convert(jobs.plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
 
 
 def test_what_cannot_be_converted_is_refused_before_the_work(tmp_path):
@@ -135,7 +133,7 @@ def test_what_cannot_be_converted_is_refused_before_the_work(tmp_path):
         ([good], out, "exe", "--format='exe' is not one of wav, flac"),
     ]:
         with pytest.raises(ValueError, match=message):
-            conversion.plan(inputs, folder, format)
+            jobs.plan(inputs, folder, format)
     assert not out.exists()
 
 
@@ -143,14 +141,14 @@ def test_an_output_that_is_an_input_by_another_path_is_refused(tmp_path):
     source = write(tmp_path / "music" / "in.wav")
     (tmp_path / "link").symlink_to(source.parent)
     with pytest.raises(config.ConfigError, match="an input is never replaced"):
-        conversion.plan([source], tmp_path / "link")
+        jobs.plan([source], tmp_path / "link")
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     source = write(tmp_path / "in.wav")
     out = write(tmp_path / "out.wav")
     with pytest.raises(OSError, match="out.wav"):
-        conversion.convert(conversion.plan([source], out), IDENTITY, out)
+        jobs.convert(jobs.plan([source], out), IDENTITY, out)
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path):
@@ -158,10 +156,11 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     code = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
-        "from gst_jax import conversion, config, fine_structure; from gst_jax.inference import Translator;"
-        f"out = {str(tmp_path / 'out')!r}; jobs = conversion.plan([{str(source)!r}], out);"
+        "from gst_jax import config; from gst_jax.sound import fine_structure;"
+        "from gst_jax.conversion import jobs; from gst_jax.conversion.translator import Translator;"
+        f"out = {str(tmp_path / 'out')!r}; planned = jobs.plan([{str(source)!r}], out);"
         "audio = config.AudioConfig(n_mels=64);"
-        "conversion.convert(jobs, Translator(audio, lambda log_mel: log_mel, fine_structure.flat(audio)), out)"
+        "jobs.convert(planned, Translator(audio, lambda log_mel: log_mel, fine_structure.flat(audio)), out)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode != 0 and "OSError" in done.stderr
@@ -195,7 +194,7 @@ def test_tags_are_kept_and_the_genre_is_not(tmp_path):
         with soundfile.SoundFile(source, "w", rate, 1) as file:
             file.title, file.artist, file.genre = "আমার গান", "Lalon", "Folk"
             file.write(samples)
-        conversion.convert(conversion.plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
+        jobs.convert(jobs.plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
         with soundfile.SoundFile(tmp_path / "out" / f"in.{suffix}") as file:
             assert (file.title, file.artist, file.genre) == ("আমার গান", "Lalon", ""), suffix
 
@@ -203,15 +202,15 @@ def test_tags_are_kept_and_the_genre_is_not(tmp_path):
 def test_a_format_that_cannot_hold_the_sound_is_refused_before_the_work(tmp_path):
     source = write(tmp_path / "in.wav", channels=6)
     with pytest.raises(sound.AudioError, match="in.mp3 as MP3 .* with 6 channels"):
-        conversion.plan([source], tmp_path / "out", "mp3")
+        jobs.plan([source], tmp_path / "out", "mp3")
 
 
 def test_a_file_that_ends_too_soon_leaves_nothing(tmp_path):
     source = write(tmp_path / "in.flac", 30)
-    jobs = conversion.plan([source], tmp_path / "out")
+    planned = jobs.plan([source], tmp_path / "out")
     source.write_bytes(source.read_bytes()[:100_000])
     with pytest.raises(sound.AudioError, match="in.flac"):
-        conversion.convert(jobs, IDENTITY, tmp_path / "out")
+        jobs.convert(planned, IDENTITY, tmp_path / "out")
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
@@ -253,7 +252,7 @@ def test_an_hour_converts_to_the_sample_in_little_memory(tmp_path, rate, channel
     blocks = (block if part < 360 else block[:7] for part in range(361))
     sound.write_blocks(tmp_path / "hour.flac", blocks, rate, channels, sound.choose_kind("x.flac", rate, channels))
     measured = (
-        "from absl import app; from gst_jax import convert, provenance\n"
+        "from absl import app; from gst_jax import convert; from gst_jax.runs import provenance\n"
         "try: app.run(convert.main)\n"
         "finally: print(provenance.peak_memory_mb())"
     )

@@ -4,13 +4,13 @@ import pytest
 from jax import lax
 from jax import numpy as jnp
 
-from gst_jax.convolution import conv1d, conv2d, instance_norm, upsample_conv2d
+from gst_jax.learning.convolution import conv1d, conv2d, instance_norm, upsample_conv2d
 
 # Rounding, as the largest error over the largest value. Sums in float32 err by about 1e-6; Winograd's transforms,
 # whose weights reach 8 and 1/24, by about ten times as much.
 PLAIN, WINOGRAD = 5e-6, 5e-5
 
-LAYERS = {  # x shape, kernel shape, stride, tolerance: every layer of configs/cpu.toml, then odd shapes
+LAYERS = {  # x shape, kernel shape, stride, tolerance: every layer of configs/pictures.toml, then odd shapes
     "generator input": ((2, 128, 64, 1), (7, 7, 1, 32), 1, PLAIN),
     "generator down 1": ((2, 128, 64, 32), (3, 3, 32, 64), 2, PLAIN),
     "generator down 2": ((2, 64, 32, 64), (3, 3, 64, 128), 2, PLAIN),

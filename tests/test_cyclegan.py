@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gst_jax import config, cyclegan, losses
-from gst_jax.inference import CONTEXT
-from gst_jax.models import networks
+from gst_jax import config
+from gst_jax.conversion.translator import CONTEXT
+from gst_jax.learning import cyclegan, losses
+from gst_jax.learning.models import networks
 
 SMOKE = config.load("configs/smoke.toml")
 FRAMES = config.load("configs/frames.toml", ["model.channels=8", "model.discriminator_channels=4"])
@@ -35,7 +36,7 @@ def compiled():
 
 
 def test_parameter_counts():
-    cpu = jax.eval_shape(lambda: cyclegan.init_state(config.load("configs/cpu.toml"))).parameters
+    cpu = jax.eval_shape(lambda: cyclegan.init_state(config.load("configs/pictures.toml"))).parameters
     # 7x7, two 3x3 down, 4 blocks of two 3x3 at 128, two 3x3 up, 7x7 with bias
     generator = 49 * 32 + 9 * (32 * 64 + 64 * 128) + 8 * 9 * 128**2 + 9 * (128 * 64 + 64 * 32) + 49 * 32 + 1
     discriminator = 16 * (32 + 32 * 64 + 64 * 128 + 128 * 256 + 256) + 32 + 1

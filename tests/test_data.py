@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from librosa import mel_frequencies
 
-from gst_jax import audio, config, data, fine_structure, loudness
-from gst_jax.audio import AudioError
-from gst_jax.config import AudioConfig, Config, ConfigError, DataConfig, Statistics, TrainingConfig
+from gst_jax import config, data, sound
+from gst_jax.config import AudioConfig, Config, ConfigError, DataConfig, TrainingConfig
 from gst_jax.corpus import library
+from gst_jax.runs.directory import Statistics
+from gst_jax.sound import AudioError, fine_structure, loudness
 
 CONFIG = Config(audio=AudioConfig(n_mels=64))
 AUDIO, ALL = CONFIG.audio, DataConfig(held_out_fraction=0.0)
@@ -22,7 +23,7 @@ def names(paths):
 
 
 def at_reference(path):
-    samples = audio.read_wave(path).samples[:, 0]
+    samples = sound.read_wave(path).samples[:, 0]
     return samples * loudness.gain_to_reference(samples, 16_000)
 
 
@@ -87,7 +88,7 @@ def test_a_genre_holds_the_log_mels_of_its_training_tracks(audio_dir, tmp_path):
         f"tune {i}.wav" for i in range(3)
     ]
     for track in genre.tracks:
-        expected = audio.log_mel(at_reference(track.path), AUDIO)
+        expected = sound.log_mel(at_reference(track.path), AUDIO)
         np.testing.assert_array_equal(genre.log_mel[track.start : track.start + track.frames], expected)
     assert sum(track.frames for track in genre.tracks) == len(genre.log_mel)
     assert genre.minutes == pytest.approx(2 * 4.3 / 60, rel=0.01)
@@ -98,8 +99,8 @@ def test_a_genre_holds_the_log_mels_of_its_training_tracks(audio_dir, tmp_path):
 def test_stereo_of_another_rate_is_mixed_and_resampled(rng, tmp_path):
     (tmp_path / "a").mkdir()
     left = noise(rng, 3, 44_100)
-    audio.write_wave(tmp_path / "a" / "x.wav", np.stack([left, -left], axis=1), 44_100)
-    audio.write_wave(tmp_path / "a" / "y.mp3", np.stack([left, left], axis=1), 44_100)
+    sound.write_wave(tmp_path / "a" / "x.wav", np.stack([left, -left], axis=1), 44_100)
+    sound.write_wave(tmp_path / "a" / "y.mp3", np.stack([left, left], axis=1), 44_100)
     genre = load(tmp_path / "a", tmp_path / "cache")
     assert [(path.name, reason) for path, reason in genre.skipped] == [("x.wav", "it is silent")]
     assert genre.tracks[0].frames == 3 * 16_000 // 252
@@ -109,9 +110,9 @@ def test_transposed_copies_are_as_much_faster_as_they_are_higher(rng, tmp_path):
     (tmp_path / "a").mkdir()
     time = np.arange(6 * 44_100) / 44_100
     wave = 0.3 * np.sin(2 * np.pi * 1000 * time) + 0.01 * noise(rng, 6, 44_100)
-    audio.write_wave(tmp_path / "a" / "tone.wav", wave.astype(np.float32), 44_100)
+    sound.write_wave(tmp_path / "a" / "tone.wav", wave.astype(np.float32), 44_100)
     plain, genre = (
-        load(tmp_path / "a", tmp_path / "cache", replace(ALL, transposed=steps), n_mels=128) for steps in (0, 2)
+        load(tmp_path / "a", tmp_path / "cache", replace(ALL, speed_semitones=steps), n_mels=128) for steps in (0, 2)
     )
     assert [track.semitones for track in genre.tracks] == [0, -1, 1, -2, 2]
     assert genre.recordings == list(genre.tracks[:1]) == plain.recordings
@@ -128,8 +129,8 @@ def test_transposed_copies_are_as_much_faster_as_they_are_higher(rng, tmp_path):
 
 def test_a_copy_shorter_than_a_segment_is_left_out(rng, tmp_path):
     (tmp_path / "a").mkdir()
-    audio.write_wave(tmp_path / "a" / "x.wav", noise(rng, 2.1), 16_000)
-    genre = load(tmp_path / "a", tmp_path / "cache", replace(ALL, transposed=2))
+    sound.write_wave(tmp_path / "a" / "x.wav", noise(rng, 2.1), 16_000)
+    genre = load(tmp_path / "a", tmp_path / "cache", replace(ALL, speed_semitones=2))
     assert sorted(track.semitones for track in genre.tracks) == [-2, -1, 0]
     assert genre.skipped == ()
 
@@ -146,7 +147,7 @@ def test_the_level_of_a_recording_does_not_matter(rng, tmp_path):
     wave = noise(rng, 3)
     for folder, level in (("loud", 1.0), ("quiet", 0.05)):
         (tmp_path / folder).mkdir()
-        audio.write_wave(tmp_path / folder / "a.wav", level * wave, 16_000, subtype="FLOAT")
+        sound.write_wave(tmp_path / folder / "a.wav", level * wave, 16_000, subtype="FLOAT")
     loud, quiet = (load(tmp_path / folder, tmp_path / "cache").log_mel for folder in ("loud", "quiet"))
     np.testing.assert_allclose(quiet, loud, atol=1e-3)
 
@@ -161,9 +162,9 @@ def test_fine_structure_is_that_of_the_training_tracks(audio_dir, tmp_path):
 def test_a_band_that_never_moves_has_a_deviation_of_one_decibel(tmp_path):
     (tmp_path / "a").mkdir()
     tone = np.sin(2 * np.pi * 440 * np.arange(16_000 * 3) / 16_000)
-    audio.write_wave(tmp_path / "a" / "tone.wav", 0.1 * tone, 16_000)
+    sound.write_wave(tmp_path / "a" / "tone.wav", 0.1 * tone, 16_000)
     statistics = load(tmp_path / "a", tmp_path / "cache").statistics
-    assert statistics.mean[-1] == audio.LOG_MEL_FLOOR
+    assert statistics.mean[-1] == sound.LOG_MEL_FLOOR
     assert statistics.deviation[-1] == 1.0
 
 
@@ -173,7 +174,7 @@ def test_the_built_in_corpus_lends_as_many_tracks_as_it_is_told(rng, tmp_path, m
     def render(root, seed, missing, progress):
         for track in missing:
             (root / track.path).parent.mkdir(parents=True, exist_ok=True)
-            audio.write_wave(root / track.path, noise(rng, 2), 16_000)
+            sound.write_wave(root / track.path, noise(rng, 2), 16_000)
 
     monkeypatch.setattr(library, "_render_all", render)
     for number in (10, 12):
@@ -192,7 +193,7 @@ def test_the_size_of_the_built_in_corpus_is_no_setting_of_a_folder(audio_dir):
 def test_any_folder_name_works(rng, tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()
-    audio.write_wave(folder / f"{name}.flac", noise(rng, 3), 16_000)
+    sound.write_wave(folder / f"{name}.flac", noise(rng, 3), 16_000)
     for _ in range(2):  # computed, then from the cache
         genre = load(folder, tmp_path / f"cache {name}")
         assert (genre.name, genre.tracks[0].path) == (name, folder / f"{name}.flac")
@@ -201,9 +202,9 @@ def test_any_folder_name_works(rng, tmp_path, name):
 def test_short_silent_and_foreign_files_are_skipped_with_the_reason(rng, tmp_path):
     folder = tmp_path / "a"
     folder.mkdir()
-    audio.write_wave(folder / "fine.wav", noise(rng, 31_752 / 16_000), 16_000)
-    audio.write_wave(folder / "short.wav", noise(rng, 31_751 / 16_000), 16_000)
-    audio.write_wave(folder / "silent.wav", np.zeros(48_000, np.float32), 16_000)
+    sound.write_wave(folder / "fine.wav", noise(rng, 31_752 / 16_000), 16_000)
+    sound.write_wave(folder / "short.wav", noise(rng, 31_751 / 16_000), 16_000)
+    sound.write_wave(folder / "silent.wav", np.zeros(48_000, np.float32), 16_000)
     (folder / "phone.m4a").touch()
     for _ in range(2):
         genre = load(folder, tmp_path / "cache")
@@ -220,7 +221,7 @@ def test_short_silent_and_foreign_files_are_skipped_with_the_reason(rng, tmp_pat
 )
 def test_a_genre_without_a_usable_track_is_refused(tmp_path, waveform):
     (tmp_path / "a").mkdir()
-    audio.write_wave(tmp_path / "a" / "x.wav", waveform, 16_000)
+    sound.write_wave(tmp_path / "a" / "x.wav", waveform, 16_000)
     with pytest.raises(AudioError, match="a has no track to train on: all 1 are skipped, first x.wav: it is"):
         load(tmp_path / "a", tmp_path / "cache")
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
@@ -244,7 +245,7 @@ def test_a_damaged_file_of_any_genre_is_refused_before_one_is_decoded(audio_dir,
     shutil.copytree(audio_dir, tmp_path / "audio")
     victim = tmp_path / "audio" / "organ" / "tune 1.wav"
     victim.write_bytes(b"not sound" if damage == "text" else victim.read_bytes()[:60_000])
-    monkeypatch.setattr(audio, "read_wave", lambda path: pytest.fail(f"decoded {path}"))
+    monkeypatch.setattr(sound, "read_wave", lambda path: pytest.fail(f"decoded {path}"))
     with pytest.raises(AudioError, match="organ.tune 1.wav .*remove it"):
         data.load_genres(tmp_path / "audio", ["harp", "organ"], AUDIO, ALL, tmp_path / "cache")
 
@@ -253,7 +254,7 @@ def test_damage_that_only_decoding_shows_is_refused_and_leaves_nothing(rng, tmp_
     (tmp_path / "a").mkdir()
     samples = noise(rng, 3)
     samples[40_000] = np.nan
-    audio.write_wave(tmp_path / "a" / "x.wav", samples, 16_000, "FLOAT")
+    sound.write_wave(tmp_path / "a" / "x.wav", samples, 16_000, "FLOAT")
     with pytest.raises(AudioError, match="x.wav holds samples that are NaN"):
         load(tmp_path / "a", tmp_path / "cache")
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
@@ -278,13 +279,13 @@ def test_progress_is_told_of_every_track(audio_dir, tmp_path):
 @pytest.fixture
 def decoded(monkeypatch):
     """The names of the files decoded so far."""
-    seen, read_wave = [], audio.read_wave
+    seen, read_wave = [], sound.read_wave
 
     def spy(path):
         seen.append(path.name)
         return read_wave(path)
 
-    monkeypatch.setattr(audio, "read_wave", spy)
+    monkeypatch.setattr(sound, "read_wave", spy)
     return seen
 
 
@@ -293,15 +294,15 @@ def test_a_change_of_the_files_is_measured_anew(rng, tmp_path, decoded, change):
     folder, cache = tmp_path / "a", tmp_path / "cache"
     folder.mkdir()
     for name in ("x", "y"):
-        audio.write_wave(folder / f"{name}.wav", noise(rng, 3), 16_000)
+        sound.write_wave(folder / f"{name}.wav", noise(rng, 3), 16_000)
     before = load(folder, cache)
     copy = np.array(before.log_mel)
     np.testing.assert_array_equal(load(folder, cache).log_mel, copy)
     assert decoded == ["x.wav", "y.wav"]
     if change == "content":
-        audio.write_wave(folder / "x.wav", 0.1 * noise(rng, 3), 16_000)  # the same size
+        sound.write_wave(folder / "x.wav", 0.1 * noise(rng, 3), 16_000)  # the same size
     elif change == "added":
-        audio.write_wave(folder / "z.wav", noise(rng, 3), 16_000)
+        sound.write_wave(folder / "z.wav", noise(rng, 3), 16_000)
     elif change == "removed":
         (folder / "x.wav").unlink()
     else:
@@ -309,7 +310,7 @@ def test_a_change_of_the_files_is_measured_anew(rng, tmp_path, decoded, change):
     after = load(folder, cache)
     assert sorted(path.name for path in folder.iterdir()) == sorted(track.path.name for track in after.tracks)
     for track in after.tracks:
-        expected = audio.log_mel(at_reference(track.path), AUDIO)
+        expected = sound.log_mel(at_reference(track.path), AUDIO)
         np.testing.assert_array_equal(after.log_mel[track.start : track.start + track.frames], expected)
     assert len(list(cache.rglob("*.npy"))) == len(list(cache.rglob("*.json"))) == 1  # the old state is gone
     np.testing.assert_array_equal(before.log_mel, copy)  # but still served to who has it
@@ -435,7 +436,7 @@ def test_standardised_frames_have_mean_zero_and_deviation_one(rng, tmp_path):
     folder = tmp_path / "a"
     folder.mkdir()
     shape = np.linspace(1, 0.05, 16_000 * 8) * (1 + np.sin(np.arange(16_000 * 8) / 3_000))
-    audio.write_wave(folder / "x.wav", shape * noise(rng, 8), 16_000, "FLOAT")
+    sound.write_wave(folder / "x.wav", shape * noise(rng, 8), 16_000, "FLOAT")
     genre = load(folder, tmp_path / "cache")
     whole = replace(CONFIG, audio=AudioConfig(n_mels=64, segment_seconds=8.0), training=TrainingConfig(batch_size=1))
     segment = data.Batches(genre, genre, whole).batch_at(0)["a"][0]

@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gst_jax import checkpoint, config, corpus, cyclegan, data, evaluation, fine_structure
-from gst_jax.audio import log_mel, resample
-from gst_jax.config import AudioConfig, ConfigError, Statistics
-from gst_jax.evaluation import bars, hearing, rivals, scores, songs
-from gst_jax.metrics import style, texture
+from gst_jax import config, corpus, data, evaluation
+from gst_jax.config import AudioConfig, ConfigError
+from gst_jax.evaluation import criteria, hearing, rivals, scores, songs
+from gst_jax.evaluation.metrics import style, texture
+from gst_jax.learning import checkpoint, cyclegan
+from gst_jax.runs.directory import RunDirectory, Statistics
+from gst_jax.sound import fine_structure, log_mel, resample
 
 AUDIO = AudioConfig(n_mels=64)
 RATE = AUDIO.sample_rate
@@ -172,16 +174,16 @@ def row(kernel, log_mel_distance, pitch=0.5, called=0.0):
 
 
 def test_bars_are_met_by_what_beats_every_rival_alone():
-    rows = {name: row(0.8, 10.0) for name in bars.RIVALS} | {"true target, rearranged": row(0, 0, pitch=0.3)}
-    won = bars.bars(rows | {"conversion": row(0.1, 7.0, called=1.0)})
+    rows = {name: row(0.8, 10.0) for name in criteria.RIVALS} | {"true target, rearranged": row(0, 0, pitch=0.3)}
+    won = criteria.bars(rows | {"conversion": row(0.1, 7.0, called=1.0)})
     assert all(bar.met for bar in won) and len(won) == 11
-    lost = bars.bars(rows | {"conversion": row(0.7, 11.0, pitch=0.2)})
+    lost = criteria.bars(rows | {"conversion": row(0.7, 11.0, pitch=0.2)})
     assert not any(bar.met for bar in lost)
 
 
 def test_a_style_bar_asks_for_intervals_that_do_not_overlap():
-    rows = {name: row(0.3, 10.0) for name in bars.RIVALS}
-    found = {bar.name: bar for bar in bars.bars(rows | {"conversion": row(0.12, 7.0)})}
+    rows = {name: row(0.3, 10.0) for name in criteria.RIVALS}
+    found = {bar.name: bar for bar in criteria.bars(rows | {"conversion": row(0.12, 7.0)})}
     bar = found["style, kernel distance: below the equaliser (intervals overlap)"]
     assert bar.value == pytest.approx(0.6) and not bar.met
 
@@ -198,12 +200,12 @@ def run_dir(tmp_path_factory, audio_dir):
         patch.setenv("GST_JAX_CACHE", str(path / "cache"))
         genres = data.load_pair(("harp", "organ"), audio_dir, settings)
         levels = {genre.name: genre.statistics for genre in genres}
-        run = config.Run(
-            pair=("harp", "organ"), config=settings, statistics=levels, audio_dir=str(audio_dir), provenance={}
+        run = RunDirectory(
+            path=path, pair=("harp", "organ"), config=settings, statistics=levels, audio_dir=str(audio_dir)
         )
-        fine_structure.write(path, [fine_structure.flat(settings.audio)] * 2)
-        config.write_run(run, path)
-        with checkpoint.open_checkpoints(path, 1) as checkpoints:
+        run.write_fine_structures([fine_structure.flat(settings.audio)] * 2)
+        run.write()
+        with checkpoint.open_checkpoints(run) as checkpoints:
             checkpoint.save(checkpoints, cyclegan.init_state(settings))
         yield path
 
@@ -213,7 +215,7 @@ def test_held_out_tracks_are_evaluated_with_every_rival(run_dir, tmp_path):
     report = evaluation.evaluate(run_dir, strengths=(0.5,))
     assert report["split"] == "held out" and set(report["directions"]) == {"harp_to_organ", "organ_to_harp"}
     part = report["directions"]["harp_to_organ"]
-    assert {*bars.RIVALS, "conversion", "conversion at 0.5", "true target, training tracks"} == set(part["rows"])
+    assert {*criteria.RIVALS, "conversion", "conversion at 0.5", "true target, training tracks"} == set(part["rows"])
     assert any("equaliser collapse" in finding for finding in part["findings"])  # it was never trained
     untouched = part["rows"]["untouched input"]
     assert untouched["content"]["pitch"].value > part["rows"]["musaicing"]["content"]["pitch"].value
@@ -226,11 +228,11 @@ def test_held_out_tracks_are_evaluated_with_every_rival(run_dir, tmp_path):
     evaluation.write_plot(report, tmp_path / "figures.png")
     assert (tmp_path / "figures.png").read_bytes().startswith(b"\x89PNG")
     shown = evaluation.table(report)
-    assert all(name in shown for name in (*bars.RIVALS, "harp to organ", "kernel distance to target", "beat"))
+    assert all(name in shown for name in (*criteria.RIVALS, "harp to organ", "kernel distance to target", "beat"))
 
 
 def test_no_track_is_shared(run_dir):
-    material = songs.gather(config.read_run(run_dir), "test")
+    material = songs.gather(RunDirectory.open(run_dir), "test")
     sets = [*material.training.values(), *([song.source for song in part] for part in material.songs.values())]
     tracks = [track.tobytes() for part in sets for track in part]
     assert len(tracks) == len(set(tracks)) == 6
@@ -240,12 +242,11 @@ def test_no_track_is_shared(run_dir):
 
 
 def test_a_run_without_held_out_tracks_cannot_be_evaluated(run_dir, tmp_path):
-    run = config.read_run(run_dir)
-    tree = json.loads((run_dir / "config.json").read_text())
-    tree["config"]["data"]["held_out_fraction"] = 0.0
-    (tmp_path / "config.json").write_text(json.dumps(tree))
+    run = RunDirectory.open(run_dir)
+    settings = replace(run.config, data=replace(run.config.data, held_out_fraction=0.0))
+    levels = {genre.name: genre.statistics for genre in data.load_pair(run.pair, run.audio_dir, settings)}
     with pytest.raises(ConfigError, match="no track of harp was held out"):
-        songs.gather(config.read_run(tmp_path), "test")
+        songs.gather(replace(run, config=settings, statistics=levels), "test")
     with pytest.raises(ConfigError, match="unknown split 'train'"):
         songs.gather(run, "train")
 
@@ -278,18 +279,19 @@ def test_the_command_prints_the_table_and_writes_figures_with_their_origin(run_d
     assert (tmp_path / "f.png").exists()
 
 
-@pytest.mark.parametrize("setting", ["data.corpus_tracks=60", "data.transposed=2"])
-def test_one_ear_judges_every_run_of_the_built_in_corpus(monkeypatch, setting):
+@pytest.mark.parametrize("setting", ["data.corpus_tracks=60", "data.speed_semitones=2"])
+def test_one_ear_judges_every_run_of_the_built_in_corpus(monkeypatch, tmp_path, setting):
     """Whatever a run made of the corpus, its measures learn from the usual tracks, or figures were not comparable."""
 
     def load(pair, audio_dir, settings, progress):
         raise InterruptedError(settings)  # what follows takes minutes
 
+    monkeypatch.setattr(data, "load_run", lambda run, progress: None)
     monkeypatch.setattr(data, "load_pair", load)
     asked = []
     for overrides in ([], [setting]):
         settings = data.settings_for(None, config.load(overrides=overrides))
-        run = config.Run(pair=("folk", "rock"), config=settings, statistics={}, audio_dir=None, provenance={})
+        run = RunDirectory(path=tmp_path, pair=("folk", "rock"), config=settings, statistics={})
         with pytest.raises(InterruptedError) as interruption:
             songs.gather(run, "validation")
         asked.append(interruption.value.args[0])
@@ -299,14 +301,10 @@ def test_one_ear_judges_every_run_of_the_built_in_corpus(monkeypatch, setting):
 @pytest.mark.slow
 def test_the_built_in_corpus_is_told_apart_and_an_equaliser_does_not_pass(tmp_path):
     """The claim on which the style figures stand: genres are far, true arrangements near, recoloured ones far."""
-    statistics = flat(0.0, 1.0)
-    run = config.Run(
-        pair=("folk", "jazz"),
-        config=data.settings_for(None, config.Config()),
-        statistics={"folk": statistics, "jazz": statistics},
-        audio_dir=None,
-        provenance={},
-    )
+    settings = data.settings_for(None, config.Config())
+    genres = data.load_pair(("folk", "jazz"), None, settings)
+    levels = {genre.name: genre.statistics for genre in genres}
+    run = RunDirectory(path=tmp_path, pair=("folk", "jazz"), config=settings, statistics=levels)
     material = songs.gather(run, "validation")
     assert corpus.default_directory().is_dir()
     ear = hearing.train_ear(material.training, RATE)

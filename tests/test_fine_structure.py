@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from gst_jax import audio as sound
-from gst_jax import fine_structure, synthesis
-from gst_jax.config import AudioConfig, ConfigError
+from gst_jax import sound
+from gst_jax.config import AudioConfig, Config, ConfigError
+from gst_jax.conversion import synthesis
+from gst_jax.runs.directory import RunDirectory
+from gst_jax.sound import fine_structure
 
 AUDIO = AudioConfig()
 RATE = AUDIO.sample_rate
@@ -83,12 +85,13 @@ def test_new_sound_lies_where_the_target_genre_has_its_partials(rate):
 
 def test_it_is_kept_in_the_run_directory(tmp_path):
     two = fitted(bells(3)), fitted(hiss(3))
-    fine_structure.write(tmp_path, two)
-    for kept, written in zip(fine_structure.read(tmp_path), two, strict=True):
+    run = RunDirectory(path=tmp_path, pair=("bells", "hiss"), config=Config(), statistics={})
+    with pytest.raises(ConfigError, match="older version"):
+        run.read_fine_structures()
+    run.write_fine_structures(two)
+    for kept, written in zip(run.read_fine_structures(), two, strict=True):
         np.testing.assert_array_equal(kept, written)
     assert [path.name for path in tmp_path.iterdir()] == ["fine_structure.npz"]
-    with pytest.raises(ConfigError, match="older version"):
-        fine_structure.read(tmp_path / "other")
 
 
 def test_of_nothing_it_is_nothing():

@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gst_jax import audio as sound
-from gst_jax import checkpoint, config, cyclegan, fine_structure, inference, loudness, streams
-from gst_jax.inference import WINDOW, Translator
+from gst_jax import config, sound
+from gst_jax.conversion import streams, translator
+from gst_jax.conversion.translator import WINDOW, Translator
+from gst_jax.learning import checkpoint, cyclegan
+from gst_jax.runs.directory import RunDirectory, Statistics
+from gst_jax.sound import fine_structure, loudness
 
 AUDIO = config.AudioConfig(n_mels=64)
 FLAT = fine_structure.flat(AUDIO)
@@ -32,14 +35,13 @@ def run_dir(tmp_path_factory):
         overrides=["audio.n_mels=64", "model.channels=4", "model.residual_blocks=1", "model.discriminator_channels=4"]
     )
     level = {
-        genre: config.Statistics(mean=(mean,) * 64, deviation=(10.0,) * 64, highest=(99.0,) * 64)
+        genre: Statistics(mean=(mean,) * 64, deviation=(10.0,) * 64, highest=(99.0,) * 64)
         for genre, mean in (("folk", 0.0), ("jazz", -6.0))
     }
-    fine_structure.write(path, [FLAT, FLAT])
-    config.write_run(
-        config.Run(pair=("folk", "jazz"), config=small, statistics=level, audio_dir=None, provenance={}), path
-    )
-    with checkpoint.open_checkpoints(path, 1) as checkpoints:
+    run = RunDirectory(path=path, pair=("folk", "jazz"), config=small, statistics=level)
+    run.write_fine_structures([FLAT, FLAT])
+    run.write()
+    with checkpoint.open_checkpoints(run) as checkpoints:
         checkpoint.save(checkpoints, cyclegan.init_state(small))
     return path
 
@@ -113,8 +115,8 @@ def test_frames_reach_the_generator_as_the_analysis_makes_them():
     Translator(AUDIO, lambda log_mel: seen.append(log_mel) or log_mel, FLAT)(wave, 16_000)
     gain = loudness.gain_to_reference(wave, 16_000)
     expected = sound.log_mel(gain * wave, AUDIO)
-    start = WINDOW - 2 * inference.CONTEXT - inference.FADE - inference.CONTEXT
-    assert np.allclose(seen[0][inference.CONTEXT :], expected[: WINDOW - inference.CONTEXT], atol=1e-3)
+    start = WINDOW - 2 * translator.CONTEXT - translator.FADE - translator.CONTEXT
+    assert np.allclose(seen[0][translator.CONTEXT :], expected[: WINDOW - translator.CONTEXT], atol=1e-3)
     middle = expected[start:][:WINDOW]
     assert np.allclose(seen[1][: len(middle)], middle, atol=1e-3)
 
@@ -138,11 +140,11 @@ def test_joins_of_windows_cannot_be_told_from_the_rest():
         return tilt(log_mel) * (1 + 0.1 * np.sin(1000 * log_mel.mean()))
 
     out = Translator(AUDIO, generator, FLAT)(wave, 16_000)
-    size = WINDOW - 2 * inference.CONTEXT - inference.FADE
+    size = WINDOW - 2 * translator.CONTEXT - translator.FADE
     for jumps in level_jumps(out):
         joins = np.zeros(len(jumps), bool)
         for start in range(size, len(jumps), size):
-            joins[start - 4 : start + inference.FADE + 4] = True
+            joins[start - 4 : start + translator.FADE + 4] = True
         assert jumps[joins].mean() < 1.1 * jumps[~joins].mean()
         assert np.quantile(jumps[joins], 0.99) < 1.2 * np.quantile(jumps[~joins], 0.99)
 

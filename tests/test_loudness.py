@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from gst_jax import loudness
+from gst_jax.sound import loudness
 
 
 def test_weighting_is_that_of_the_standard():

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from gst_jax.audio import stft
 from gst_jax.config import AudioConfig
-from gst_jax.metrics import bootstrap, closeness, style, texture
+from gst_jax.evaluation.metrics import bootstrap, closeness, style, texture
+from gst_jax.sound import stft
 
 
 def noise(*shape, seed=0):

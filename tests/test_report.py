@@ -3,7 +3,9 @@ import re
 import numpy as np
 import pytest
 
-from gst_jax import audio, config, report, training
+from gst_jax import config, sound
+from gst_jax.learning import loop
+from gst_jax.presentation import report
 
 
 @pytest.fixture(scope="module")
@@ -12,7 +14,7 @@ def run_dir(tmp_path_factory, audio_dir):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GST_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
         settings = config.load("configs/smoke.toml", ["training.epochs=2"])
-        training.train(("harp", "organ"), settings, run_dir, audio_dir=audio_dir)
+        loop.train(("harp", "organ"), settings, run_dir, audio_dir=audio_dir)
         report.write(run_dir)
     return run_dir
 
@@ -40,8 +42,8 @@ def test_the_run_directory_is_complete(run_dir):
 
 def test_samples_are_sound_and_conversions_differ_from_their_sources(run_dir):
     for source, target in (("harp", "organ"), ("organ", "harp")):
-        real = audio.read_wave(run_dir / "audio_samples" / f"real_{source}.wav").samples
-        fake = audio.read_wave(run_dir / "audio_samples" / f"fake_{target}_from_{source}.wav").samples
+        real = sound.read_wave(run_dir / "audio_samples" / f"real_{source}.wav").samples
+        fake = sound.read_wave(run_dir / "audio_samples" / f"fake_{target}_from_{source}.wav").samples
         assert fake.shape == real.shape
         assert np.abs(fake).max() < 1.0 and np.sqrt(np.mean(fake**2)) > 0.01
         assert np.sqrt(np.mean((fake - real) ** 2)) > 0.05 * np.sqrt(np.mean(real**2))
@@ -57,13 +59,13 @@ def test_the_page_needs_nothing_but_itself(run_dir):
 def test_samples_come_from_a_track_held_out_of_training(run_dir, audio_dir):
     from gst_jax import data
 
-    _, held_out = data.split_tracks(audio.find_audio(audio_dir / "harp"), 0.1)
-    real = audio.read_wave(run_dir / "audio_samples" / "real_harp.wav").samples
-    np.testing.assert_allclose(real, audio.read_wave(held_out[0]).samples, atol=1e-4)
+    _, held_out = data.split_tracks(sound.find_audio(audio_dir / "harp"), 0.1)
+    real = sound.read_wave(run_dir / "audio_samples" / "real_harp.wav").samples
+    np.testing.assert_allclose(real, sound.read_wave(held_out[0]).samples, atol=1e-4)
 
 
 def test_a_run_stopped_before_its_first_log_line_has_a_page_too(tmp_path, audio_dir, monkeypatch):
     monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
     settings = config.load("configs/smoke.toml")
-    training.train(("harp", "organ"), settings, tmp_path / "run", audio_dir=audio_dir, minutes=0)
+    loop.train(("harp", "organ"), settings, tmp_path / "run", audio_dir=audio_dir, minutes=0)
     assert report.write(tmp_path / "run").read_text(encoding="utf-8").count("<audio") == 4

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gst_jax import streams
+from gst_jax.conversion import streams
 
 
 @pytest.mark.parametrize("total", [1, 5, 9, 10, 11, 20, 47])

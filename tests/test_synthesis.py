@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from gst_jax import audio as sound
-from gst_jax import fine_structure, synthesis
+from gst_jax import sound
 from gst_jax.config import AudioConfig
+from gst_jax.conversion import synthesis
+from gst_jax.runs.directory import RunDirectory
+from gst_jax.sound import fine_structure
 
 AUDIO = AudioConfig(n_mels=64)
 
@@ -146,7 +148,7 @@ def test_attacks_stay_sharp():
 def test_a_deep_tone_is_not_bent(frequency, pair):
     source, audio = sine(frequency, seconds=2.0, level=0.3), AudioConfig()
     frames = sound.log_mel(np.pad(source[:, 0], (0, audio.hop_length)), audio)
-    for genre in fine_structure.read(f"pretrained/{pair}"):
+    for genre in RunDirectory.open(f"pretrained/{pair}").read_fine_structures():
         out = synthesis.synthesize(source, 16_000, frames, frames + 6, audio, genre)[8_000:24_000, 0]
         spectrum = np.abs(np.fft.rfft(out * np.hanning(16_000)))
         assert decibels(spectrum[frequency + 19 :].max() / spectrum[frequency]) < -35

@@ -9,9 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from gst_jax import checkpoint, config, cyclegan, data, training
-from gst_jax.training import TrainingError
-from gst_jax.transport import gaussian_transport
+from gst_jax import config, data, sound
+from gst_jax.learning import checkpoint, cyclegan, loop, stepping
+from gst_jax.learning.loop import TrainingError
+from gst_jax.learning.transport import gaussian_transport
+from gst_jax.runs.directory import RunDirectory
 
 PAIR = ("harp", "organ")
 # Two segments from each of two tracks a genre, two a batch: two steps an epoch.
@@ -26,7 +28,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def train(run_dir, audio_dir, settings=SETTINGS, **options):
-    return training.train(options.pop("pair", PAIR), settings, run_dir, audio_dir=audio_dir, **options)
+    return loop.train(options.pop("pair", PAIR), settings, run_dir, audio_dir=audio_dir, **options)
 
 
 def stop_at(step):
@@ -38,7 +40,7 @@ def stop_at(step):
 
 
 def final_state(run_dir, settings=SETTINGS):
-    with checkpoint.open_checkpoints(run_dir, keep=3) as checkpoints:
+    with checkpoint.open_checkpoints(RunDirectory.open(run_dir)) as checkpoints:
         return checkpoint.restore(checkpoints, cyclegan.abstract_state(settings))
 
 
@@ -64,24 +66,32 @@ def test_every_batch_of_every_epoch_trains(uninterrupted):
 
 
 def test_the_last_batches_count_because_epochs_are_rounded_up_to_whole_updates():
-    assert training.total_steps(75, config.load("configs/cpu.toml")) == 752
-    assert training.total_steps(4, SETTINGS) == 24
+    assert loop.total_steps(75, config.load("configs/pictures.toml")) == 752
+    assert loop.total_steps(4, SETTINGS) == 24
 
 
 def test_a_run_begins_with_the_transport_of_its_own_audio(tmp_path, audio_dir):
     """Also one that takes what another pair learned."""
-    small = ["model.channels=4", "model.residual_blocks=1", "model.discriminator_channels=4", "model.transport=5"]
+    small = [
+        "model.channels=4",
+        "model.residual_blocks=1",
+        "model.discriminator_channels=4",
+        "model.transport_taps=5",
+    ]
     settings = config.load("configs/frames.toml", small)
     train(tmp_path / "first", audio_dir, settings, minutes=0)
     train(tmp_path / "second", audio_dir, settings, minutes=0, pair=PAIR[::-1], init_from=tmp_path / "first")
     genres = data.load_pair(PAIR, audio_dir, settings)
     for run_dir, (source, target) in (("first", genres), ("second", genres[::-1])):
-        first, second = (checkpoint.load_generator(tmp_path / run_dir, direction) for direction in ("ab", "ba"))
+        first, second = (
+            checkpoint.load_generator(RunDirectory.open(tmp_path / run_dir), direction) for direction in ("ab", "ba")
+        )
         there, back = (gaussian_transport(*pair, 5) for pair in ((source, target), (target, source)))
         np.testing.assert_array_equal(first["transport"]["kernel"], there)
         np.testing.assert_array_equal(second["transport"]["kernel"], back)
     learned = [
-        checkpoint.load_generator(tmp_path / name, "ab")["FrameConv_0"]["kernel"] for name in ("first", "second")
+        checkpoint.load_generator(RunDirectory.open(tmp_path / name), "ab")["FrameConv_0"]["kernel"]
+        for name in ("first", "second")
     ]
     np.testing.assert_array_equal(*learned)
 
@@ -156,7 +166,7 @@ def test_changed_audio_is_refused(tmp_path, audio_dir):
             (copy / genre / path.name).write_bytes(path.read_bytes())
     train(tmp_path / "run", copy, minutes=0)
     sorted((copy / "harp").iterdir())[0].unlink()
-    with pytest.raises(TrainingError, match="the audio is not what"):
+    with pytest.raises(sound.AudioError, match="the harp is not what"):
         train(tmp_path / "run", copy)
 
 
@@ -196,22 +206,28 @@ def test_a_missing_genre_is_an_error_before_anything_is_written(tmp_path, audio_
     assert not (tmp_path / "run").exists()
 
 
-def test_a_batch_that_devices_cannot_share_is_refused(tmp_path, audio_dir, monkeypatch):
-    monkeypatch.setattr(jax, "devices", lambda: [None] * 3)
-    with pytest.raises(TrainingError, match="cannot be divided among 3 devices"):
-        train(tmp_path / "run", audio_dir)
+@pytest.mark.parametrize(("devices", "batch_size", "used"), [(4, 2, 2), (3, 2, 1), (8, 12, 4)])
+def test_a_batch_is_divided_among_as_many_devices_as_divide_it(monkeypatch, devices, batch_size, used):
+    several = jax.devices() * devices
+    monkeypatch.setattr(jax, "devices", lambda: several)
+    monkeypatch.setattr(stepping, "Mesh", lambda devices, axes: len(devices))
+    monkeypatch.setattr(stepping, "NamedSharding", lambda mesh, spec: mesh)
+    with pytest.warns(UserWarning, match=f"training on {used} of {devices} devices.*batch_size={devices}"):
+        placement = stepping.place(config.load(overrides=[f"training.batch_size={batch_size}"]))
+    assert placement.whole == placement.divided == used
 
 
 @pytest.mark.slow
 def test_two_devices_train_as_one(tmp_path, audio_dir, uninterrupted):
     code = f"""
-from gst_jax import config, training
+from gst_jax import config
+from gst_jax.learning import loop
 import jax
 assert jax.device_count() == 2
 settings = config.load(
     "configs/smoke.toml", ["training.epochs=6", "training.log_every=2", "training.checkpoint_every=5"]
 )
-training.train({PAIR!r}, settings, {str(tmp_path / "run")!r}, audio_dir={str(audio_dir)!r})
+loop.train({PAIR!r}, settings, {str(tmp_path / "run")!r}, audio_dir={str(audio_dir)!r})
 """
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from gst_jax import config, cyclegan, transport
-from gst_jax.config import Statistics
+from gst_jax import config
 from gst_jax.data import Genre, Track
+from gst_jax.learning import cyclegan, transport
+from gst_jax.runs.directory import Statistics
 
 BINS, TAPS = 6, 15
 
@@ -90,7 +91,7 @@ def test_a_long_genre_is_sampled(monkeypatch):
 @pytest.mark.parametrize("taps", [0, 9])
 def test_an_untrained_generator_is_nearly_its_transport(taps):
     settings = config.load(
-        "configs/frames.toml", ["model.channels=8", "model.discriminator_channels=4", f"model.transport={taps}"]
+        "configs/frames.toml", ["model.channels=8", "model.discriminator_channels=4", f"model.transport_taps={taps}"]
     )
     generator = cyclegan.init_parameters(settings)["generator"]["ab"]
     x = np.random.default_rng(0).normal(size=(1, 40, settings.audio.n_mels)).astype(np.float32)

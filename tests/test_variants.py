@@ -6,7 +6,8 @@ import pytest
 import variants
 from variants import VARIANTS
 
-from gst_jax import config, cyclegan
+from gst_jax import config
+from gst_jax.learning import cyclegan
 
 SMALL = ["audio.n_mels=32", "model.channels=8", "model.residual_blocks=1", "model.discriminator_channels=4"]
 SETTINGS = config.load("configs/frames.toml", SMALL)

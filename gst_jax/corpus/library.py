@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from gst_jax import audio
-from gst_jax.config import DataConfig, cache_dir
+from gst_jax import sound
+from gst_jax.config import DataConfig
 from gst_jax.corpus import folk, jazz, rock
 from gst_jax.corpus.arrangement import Arrangement
 from gst_jax.corpus.composition import Tune, compose, describe
 from gst_jax.corpus.orchestra import draw_seats, orchestrate
+from gst_jax.runs.atomic import write_text
+from gst_jax.runs.directory import cache_dir
 
 VERSION = 3  # raise it when the same seed no longer gives the same samples
 GENRES = ("folk", "rock", "jazz")
@@ -186,7 +188,7 @@ def _render_track(root: Path, seed: int, track: Track) -> None:
 
     target = root / track.path
     target.parent.mkdir(parents=True, exist_ok=True)
-    audio.write_wave(target, samples_of(seed, track), SAMPLE_RATE, subtype="PCM_16", format="FLAC")
+    sound.write_wave(target, samples_of(seed, track), SAMPLE_RATE, subtype="PCM_16", format="FLAC")
 
 
 def _read_marker(path: Path) -> dict[str, Any]:
@@ -199,6 +201,4 @@ def _read_marker(path: Path) -> dict[str, Any]:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps(content, indent=1))

@@ -2,15 +2,18 @@
 
 from gst_jax.data.batches import Batches
 from gst_jax.data.genres import Genre, Track, load_genre, load_genres, read_mono, split_tracks
-from gst_jax.data.sources import load_pair, settings_for
+from gst_jax.data.sources import as_trained, find_pairs, load_pair, load_run, settings_for
 
 __all__ = [
     "Batches",
     "Genre",
     "Track",
+    "as_trained",
+    "find_pairs",
     "load_genre",
     "load_genres",
     "load_pair",
+    "load_run",
     "read_mono",
     "settings_for",
     "split_tracks",

@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from gst_jax import audio as sound
-from gst_jax import fine_structure, loudness
-from gst_jax.audio import AudioError
-from gst_jax.config import AudioConfig, DataConfig, Statistics
+from gst_jax import sound
+from gst_jax.config import AudioConfig, DataConfig
+from gst_jax.runs.atomic import replacing
+from gst_jax.runs.directory import Statistics
+from gst_jax.sound import AudioError, fine_structure, loudness
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Progress = Callable[..., Any]  # as tqdm.tqdm: (iterable, total=, desc=, unit=) -> iterable
@@ -141,7 +141,7 @@ def load_genres(
         AudioError: when a folder is missing or holds no usable sound, or a file in it is damaged.
     """
     plans = [_plan(Path(audio_dir) / name, audio, data, Path(cache_dir)) for name in names]
-    return [_load(plan, audio, data.transposed, progress) for plan in plans]
+    return [_load(plan, audio, data.speed_semitones, progress) for plan in plans]
 
 
 def _plan(folder: Path, audio: AudioConfig, data: DataConfig, cache_dir: Path) -> _Plan:
@@ -202,7 +202,7 @@ def _write_cache(plan: _Plan, audio: AudioConfig, transposed: int, progress: Pro
     paths = plan.training
     if progress is not None:
         paths = progress(paths, total=len(paths), desc=plan.folder.name, unit="track")
-    with _replacing(plan.index.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+    with _caching(plan.index.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
         _write_shape(file, (0, audio.n_mels))
         for path in paths:
             for semitones, waveform in _read_transposed(path, audio, steps):
@@ -231,13 +231,14 @@ def _write_cache(plan: _Plan, audio: AudioConfig, transposed: int, progress: Pro
         "deviation": deviation.tolist(),
         "highest": highest.tolist(),
     }
-    with _replacing(plan.index.with_suffix(".fine")) as temporary, temporary.open("wb") as file:
+    with _caching(plan.index.with_suffix(".fine")) as temporary, temporary.open("wb") as file:
         np.save(file, fit.solve())
-    with _replacing(plan.index) as temporary:
+    with _caching(plan.index) as temporary:
         temporary.write_text(json.dumps(index, indent=1), encoding="ascii")
     for path in plan.index.parent.glob("[!.]*"):
         if path.stem != plan.index.stem:  # of an earlier state of the folder
-            path.unlink(missing_ok=True)
+            with suppress(PermissionError):  # Windows does not remove what another process has mapped
+                path.unlink(missing_ok=True)
 
 
 def _write_shape(file: BinaryIO, shape: tuple[int, int]) -> None:
@@ -248,23 +249,32 @@ def _write_shape(file: BinaryIO, shape: tuple[int, int]) -> None:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Hand out a temporary name next to the target; move it there when all went well, else remove it."""
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+def _caching(target: Path) -> Iterator[Path]:
+    """Replace a file of the cache, unless another process uses it already: its name says what it holds."""
     try:
-        yield temporary
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with replacing(target) as temporary:
+            yield temporary
+    except PermissionError:  # Windows does not replace a file that is mapped to memory
+        if not target.exists():
+            raise
+
+
+def genre_folders(audio_dir: Path) -> list[str]:
+    """Name the folders of an audio folder, one per genre.
+
+    Raises:
+        AudioError: when there is no such folder.
+    """
+    if not audio_dir.is_dir():
+        raise AudioError(f"there is no folder {audio_dir}; the audio folder must hold one folder per genre")
+    return sorted(path.name for path in audio_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _sound_files(folder: Path) -> list[Path]:
     """List a genre's files, or say which folder is missing or empty."""
     audio_dir = folder.parent
-    if not audio_dir.is_dir():
-        raise AudioError(f"there is no folder {audio_dir}; the audio folder must hold one folder per genre")
+    genres = genre_folders(audio_dir)
     if not folder.is_dir():
-        genres = sorted(path.name for path in audio_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
         there = f"it holds {', '.join(genres)}" if genres else "it holds no folder at all"
         raise AudioError(f"{audio_dir} has no folder {folder.name!r}; {there}: make it, or name another pair")
     files = sound.find_audio(folder)

@@ -4,12 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gst_jax import config, corpus
-from gst_jax.audio import AudioError
 from gst_jax.config import Config, ConfigError, DataConfig
-from gst_jax.data.genres import Genre, load_genres
+from gst_jax.data.genres import Genre, genre_folders, load_genres
+from gst_jax.runs.directory import RunDirectory, cache_dir
+from gst_jax.sound import AudioError
+
+_SAME_LEVEL = 0.01  # dB: less than any file that is added, taken away or changed makes, more than two machines differ
+
+
+def find_pairs(text: str | None, audio_dir: str | os.PathLike[str] | None, default: str) -> list[tuple[str, str]]:
+    """Return the pairs that a `--pair` names.
+
+    Args:
+        text: as `folk_rock`; `all` is folk_rock, then folk_jazz; None the two folders of `audio_dir`, or `default`.
+        audio_dir: holds one folder per genre; None is the built-in corpus.
+        default: the pair of the built-in corpus where none was named.
+
+    Raises:
+        ConfigError: when a pair was not named, or cannot be understood.
+    """
+    genres: Sequence[str] = corpus.GENRES
+    if audio_dir is not None:
+        genres = genre_folders(Path(audio_dir))
+        if text is None and len(genres) != 2:
+            raise ConfigError(
+                f"{audio_dir} holds {len(genres)} folders ({', '.join(genres)}); name two of them, as in --pair=A_B"
+            )
+        text = text or "_".join(genres)
+    text = text or default
+    return [config.parse_pair(pair, genres) for pair in (("folk_rock", "folk_jazz") if text == "all" else (text,))]
 
 
 def settings_for(audio_dir: str | os.PathLike[str] | None, settings: Config) -> Config:
@@ -18,9 +48,14 @@ def settings_for(audio_dir: str | os.PathLike[str] | None, settings: Config) -> 
     The built-in corpus (no folder) keeps its held-out tunes apart, so that all its training files train.
 
     Raises:
-        ConfigError: when a setting of the built-in corpus is to hold for a folder.
+        ConfigError: when a setting of the built-in corpus is to hold for a folder, or the other way round.
     """
     if audio_dir is None:
+        if settings.data.held_out_fraction not in (0.0, DataConfig().held_out_fraction):
+            raise ConfigError(
+                f"data.held_out_fraction is {settings.data.held_out_fraction}, but the built-in corpus has tunes of "
+                "its own to hold out and trains on all others; leave the setting out, or give --audio_dir"
+            )
         return dataclasses.replace(settings, data=dataclasses.replace(settings.data, held_out_fraction=0.0))
     if settings.data.corpus_tracks != DataConfig().corpus_tracks:
         raise ConfigError(
@@ -54,5 +89,29 @@ def load_pair(
         tracks = settings.data.corpus_tracks
         directory = corpus.build(corpus.default_directory(), progress=progress, training_tracks=tracks)
         audio_dir = directory / corpus.training_folder(tracks)
-    a, b = load_genres(audio_dir, pair, settings.audio, settings.data, config.cache_dir(), progress)
+    a, b = load_genres(audio_dir, pair, settings.audio, settings.data, cache_dir(), progress)
     return a, b
+
+
+def as_trained(genres: tuple[Genre, Genre], run: RunDirectory) -> tuple[Genre, Genre]:
+    """Return the genres of a run with the statistics that it was trained with, to the last bit.
+
+    Another machine measures the same audio a little differently.
+
+    Raises:
+        AudioError: when the audio is not what the run was trained on: its levels are a part of the model.
+    """
+    for genre in genres:
+        old, new = (np.array(dataclasses.astuple(part)) for part in (run.statistics[genre.name], genre.statistics))
+        if old.shape != new.shape or np.abs(old - new).max() > _SAME_LEVEL:
+            raise AudioError(
+                f"the {genre.name} is not what {run.path} was trained on (files were added, removed or changed, or "
+                "the audio folder is another one); put it back to go on with that run, or start a new one"
+            )
+    a, b = (dataclasses.replace(genre, statistics=run.statistics[genre.name]) for genre in genres)
+    return a, b
+
+
+def load_run(run: RunDirectory, progress: Any = None) -> tuple[Genre, Genre]:
+    """Load the genres that a run was trained on, as `load_pair` and `as_trained`."""
+    return as_trained(load_pair(run.pair, run.audio_dir, run.config, progress), run)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gst_jax import audio as sound
+from gst_jax import sound
 from gst_jax.config import AudioConfig
-from gst_jax.metrics import style, texture
-from gst_jax.metrics.transcription import Transcription, transcribe
+from gst_jax.evaluation.metrics import style, texture
+from gst_jax.evaluation.metrics.transcription import Transcription, transcribe
 
 Array = NDArray[np.float32]
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from gst_jax.config import Run, read_run
 from gst_jax.evaluation import scores
-from gst_jax.evaluation.bars import bars
+from gst_jax.evaluation.criteria import bars
 from gst_jax.evaluation.hearing import Heard, hear, hear_style, train_ear
-from gst_jax.evaluation.rows import make_rows
+from gst_jax.evaluation.methods import make_rows
+from gst_jax.evaluation.metrics.style import Ear
 from gst_jax.evaluation.songs import PAIRED, Material, gather
-from gst_jax.metrics.style import Ear
+from gst_jax.learning import checkpoint
+from gst_jax.runs.directory import RunDirectory
 
 Report = dict[str, Any]
 Progress = Callable[..., Any]
@@ -40,11 +41,12 @@ def evaluate(
         progress: as `tqdm.tqdm`.
 
     Returns:
-        `{"run", "split", "classifier": {genre: share of real tracks recognised}, "directions": {"folk_to_jazz":
+        `{"run", "trained": its provenance, "weights": their digest, "split", "classifier": {genre: share of real
+        tracks recognised}, "directions": {"folk_to_jazz":
         {"songs": [...], "rows": {row: {kind: {measure: [value, low, high]}}}, "findings": [...],
         "bars": [...]}}}`, where kind is `style`, `content`, or `rearranged` or `reorchestrated`: closeness to that.
     """
-    run = read_run(run_dir)
+    run = RunDirectory.open(run_dir)
     material = gather(run, split, progress)
     rate = run.config.audio.sample_rate
     ear = train_ear(material.training, rate, progress=progress)
@@ -52,7 +54,9 @@ def evaluate(
         genre: [hear_style(track, rate, ear) for track in tracks] for genre, tracks in material.reference.items()
     }
     report: Report = {
-        "run": os.fspath(run_dir),
+        "run": run.path.name,
+        "trained": run.history[-1] if run.history else None,
+        "weights": checkpoint.digest({key: checkpoint.load_generator(run, key) for key in ("ab", "ba")}),
         "split": split if run.audio_dir is None else "held out",
         "classifier": {
             genre: float(np.mean([ear.log_odds(windows, genre).mean() > 0 for windows in tracks]))
@@ -62,14 +66,13 @@ def evaluate(
     }
     for source, target in material.songs:
         report["directions"][f"{source}_to_{target}"] = _direction(
-            run_dir, run, source, target, material, ear, reference, strengths, progress
+            run, source, target, material, ear, reference, strengths, progress
         )
     return report
 
 
 def _direction(
-    run_dir: str | os.PathLike[str],
-    run: Run,
+    run: RunDirectory,
     source: str,
     target: str,
     material: Material,
@@ -80,7 +83,7 @@ def _direction(
 ) -> Report:
     rate = run.config.audio.sample_rate
     songs = material.songs[source, target]
-    converters = make_rows(run_dir, run, source, target, material.training, strengths)
+    converters = make_rows(run, source, target, material, strengths)
     jobs = [(row, song) for row in converters for song in songs]
     shown = progress(jobs, desc=f"{source} to {target}", unit="song") if progress else jobs
     heard: dict[str, list[Heard]] = {row: [] for row in converters}

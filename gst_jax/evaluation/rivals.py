@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gst_jax import audio as sound
-from gst_jax.config import AudioConfig, Statistics
-from gst_jax.synthesis import synthesize
+from gst_jax import sound
+from gst_jax.config import AudioConfig
+from gst_jax.conversion.synthesis import synthesize
+from gst_jax.runs.directory import Statistics
 
 Array = NDArray[np.float32]
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gst_jax.evaluation.hearing import Heard
-from gst_jax.metrics import bootstrap, closeness, content, style
-from gst_jax.metrics.bootstrap import Estimate
+from gst_jax.evaluation.metrics import bootstrap, closeness, content, style
+from gst_jax.evaluation.metrics.bootstrap import Estimate
 
 Figures = dict[str, Estimate]  # by measure
 Tracks = Sequence[NDArray[np.floating]]  # windows [W_i, K] of each track

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gst_jax import audio as sound
-from gst_jax import config, corpus, data
-from gst_jax.config import AudioConfig, ConfigError, DataConfig, Run
+from gst_jax import corpus, data, sound
+from gst_jax.config import AudioConfig, ConfigError, DataConfig
 from gst_jax.corpus import library
+from gst_jax.runs import directory
+from gst_jax.runs.directory import RunDirectory
 
 Array = NDArray[np.float32]
 Progress = Callable[..., Any]
@@ -37,12 +38,13 @@ class Song:
 class Material:
     """Everything needed to evaluate one run; no track stands in two of these."""
 
+    genres: tuple[data.Genre, data.Genre]  # that the run trained on
     songs: dict[tuple[str, str], list[Song]]  # by (source, target)
-    training: dict[str, list[Array]]  # by genre, [N] each: what the run trained on, of the corpus as it usually is
+    training: dict[str, list[Array]]  # by genre, [N] each: tracks to learn an ear from; of the corpus always ten
     reference: dict[str, list[Array]]  # by genre: real music that neither trained nor is converted into this genre
 
 
-def gather(run: Run, split: str, progress: Progress | None = None) -> Material:
+def gather(run: RunDirectory, split: str, progress: Progress | None = None) -> Material:
     """Read the songs of a run.
 
     Args:
@@ -55,20 +57,20 @@ def gather(run: Run, split: str, progress: Progress | None = None) -> Material:
     """
     if split not in SPLITS:
         raise ConfigError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
-    settings, audio = run.config, run.config.audio
+    audio = run.config.audio
+    genres = heard = data.load_run(run, progress)
     if run.audio_dir is None:  # one ear for all runs, however much of the corpus they learned from
-        usual = dataclasses.replace(settings, data=DataConfig())
-        settings = data.settings_for(None, usual)
-    genres = data.load_pair(run.pair, run.audio_dir, settings, progress)
+        usual = data.settings_for(None, dataclasses.replace(run.config, data=DataConfig()))
+        heard = data.load_pair(run.pair, None, usual, progress)
     training = {}
-    for genre in genres:
+    for genre in heard:
         seconds = min(_SECONDS, max(10.0, 10 * _SECONDS / len(genre.recordings)))
         training[genre.name] = [data.read_mono(track.path, audio, seconds) for track in genre.recordings]
     directions = (run.pair, run.pair[::-1])
     if run.audio_dir is None:
         songs = {direction: _paired(split, *direction, audio) for direction in directions}
         reference = {genre: _reference(genre, audio, progress) for genre in run.pair}
-        return Material(songs, training, reference)
+        return Material(genres, songs, training, reference)
     held_out = {
         genre.name: [Song(path.stem, data.read_mono(path, audio, _SECONDS), {}) for path in genre.held_out]
         for genre in genres
@@ -80,6 +82,7 @@ def gather(run: Run, split: str, progress: Progress | None = None) -> Material:
                 "tracks or a data.held_out_fraction above 0"
             )
     return Material(
+        genres=genres,
         songs={(source, target): held_out[source] for source, target in directions},
         training=training,
         reference={name: [song.source for song in songs] for name, songs in held_out.items()},
@@ -104,7 +107,7 @@ def _reference(genre: str, audio: AudioConfig, progress: Progress | None) -> lis
     """Read tunes of the built-in corpus that stand in no other set; rendered once."""
     from gst_jax.corpus.render import SAMPLE_RATE  # here, since it loads the sound bank
 
-    folder = config.cache_dir() / f"reference-{corpus.VERSION}" / genre
+    folder = directory.cache_dir() / f"reference-{corpus.VERSION}" / genre
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:02}.flac" for number in range(_REFERENCE_FILES)]
     missing = [(number, path) for number, path in enumerate(paths) if not path.exists()]

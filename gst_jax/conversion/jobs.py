@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from gst_jax import audio as sound
-from gst_jax import loudness, streams, synthesis
-from gst_jax.audio import AudioError
+from gst_jax import sound
 from gst_jax.config import ConfigError
-from gst_jax.inference import Translator
+from gst_jax.conversion import streams, synthesis
+from gst_jax.conversion.translator import Translator
+from gst_jax.sound import AudioError, loudness
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

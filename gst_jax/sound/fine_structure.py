@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
-import os
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from gst_jax import audio as sound
-from gst_jax.config import AudioConfig, ConfigError
+from gst_jax import sound
+from gst_jax.config import AudioConfig
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_FILE = "fine_structure.npz"
 _RIDGE = 1e-3  # of the mean variance of a band
 _BLOCK_SECONDS = 60
 
@@ -94,31 +91,6 @@ def fill(fine_structure: Array, band_powers: Array, frequencies: Array, audio: A
     with _blas().limit(limits=1, user_api="blas"):  # or its threads spin, and keep the generator's from working
         levels = _decibels(band_powers) @ laid[:-1] + laid[-1]
     return np.exp(levels * np.float32(math.log(10.0) / 10.0))
-
-
-def write(run_dir: str | os.PathLike[str], fine_structures: Sequence[Array]) -> None:
-    """Keep the maps of a pair's two genres in a run directory, whole or not at all."""
-    target = Path(run_dir, _FILE)
-    temporary = target.with_name(f"{_FILE}.tmp")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, *fine_structures)
-    temporary.replace(target)
-
-
-def read(run_dir: str | os.PathLike[str]) -> tuple[Array, Array]:
-    """Return the maps of a run's two genres, in the order of its pair.
-
-    Raises:
-        ConfigError: when the run directory has none.
-    """
-    try:
-        with np.load(Path(run_dir, _FILE)) as stored:
-            return stored["arr_0"], stored["arr_1"]
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{run_dir} holds no {_FILE}: it is of an older version of gst_jax; train it again with "
-            "python -m gst_jax.train"
-        ) from error
 
 
 @functools.cache

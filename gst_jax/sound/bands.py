@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from gst_jax.audio import mel_filters
 from gst_jax.config import AudioConfig
+from gst_jax.sound import mel_filters
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

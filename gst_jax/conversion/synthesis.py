@@ -10,11 +10,11 @@ import numpy as np
 import scipy.fft
 from scipy.ndimage import uniform_filter1d
 
-from gst_jax import fine_structure as fine
-from gst_jax.audio import LOG_MEL_FLOOR
-from gst_jax.bands import Bands, make_bands
 from gst_jax.config import AudioConfig
-from gst_jax.spectrum import OVERLAP, TINY, hop_length, istft, power_of, stft, unit
+from gst_jax.sound import LOG_MEL_FLOOR
+from gst_jax.sound import fine_structure as fine
+from gst_jax.sound.bands import Bands, make_bands
+from gst_jax.sound.spectrum import OVERLAP, TINY, hop_length, istft, power_of, stft, unit
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gst_jax.data import Genre
-from gst_jax.models import TRANSPORT, Parameters
+from gst_jax.learning.models import TRANSPORT, Parameters
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

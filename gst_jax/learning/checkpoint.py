@@ -7,6 +7,9 @@ when its seal is whole.
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -21,36 +24,35 @@ import numpy as np
 from jax import numpy as jnp
 from orbax.checkpoint import v1 as ocp
 
-from gst_jax import config, cyclegan, fine_structure
+from gst_jax.learning import cyclegan
+from gst_jax.runs.atomic import replacing, write_text
+from gst_jax.runs.directory import RunDirectory
 
 _SEAL = "crc32.json"
-_GENERATORS = "generators.npz"
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used; the message says which, why, and what to do."""
 
 
-def open_checkpoints(run_dir: str | os.PathLike[str], keep: int) -> ocp.training.Checkpointer:
+def open_checkpoints(run: RunDirectory) -> ocp.training.Checkpointer:
     """Open the checkpoints of a run for training; to be closed, or used as a context manager.
 
-    A damaged checkpoint is moved to `damaged/<step>` beside `checkpoints`, with a warning, so that the one before it
-    is the newest.
-
-    Args:
-        run_dir: of the run.
-        keep: how many of the newest checkpoints to keep.
+    A damaged checkpoint is moved into the folder `damaged`, with a warning, so that the one before it is the newest.
+    Of the newest, `training.keep_checkpoints` are kept, and never fewer than two: Orbax deletes what is too old
+    before the seal of the new one is written.
     """
-    folder = _folder(run_dir)
-    for step in _steps(folder):
-        if not _is_whole(folder / str(step)):
-            aside = folder.parent / "damaged" / str(step)
-            aside.parent.mkdir(exist_ok=True)
-            (folder / str(step)).rename(aside)
+    for step in _steps(run):
+        folder = run.checkpoints / str(step)
+        if not _is_whole(folder):
+            run.damaged.mkdir(exist_ok=True)
+            names = itertools.chain([str(step)], (f"{step}-{number}" for number in itertools.count(2)))
+            aside = next(path for name in names if not (path := run.damaged / name).exists())
+            folder.rename(aside)
             warnings.warn(f"the checkpoint of step {step} is damaged; it was moved to {aside}", stacklevel=2)
     return ocp.training.Checkpointer(
-        folder,
-        preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+        run.checkpoints,
+        preservation_policy=ocp.training.preservation_policies.LatestN(max(run.config.training.keep_checkpoints, 2)),
         cleanup_tmp_directories=True,  # what a killed process left half-written
     )
 
@@ -79,9 +81,7 @@ def save(checkpoints: ocp.training.Checkpointer, state: cyclegan.TrainState) -> 
     checkpoints.save(step, state, force=True)
     folder = Path(checkpoints.directory, str(step))
     sums = {path: zlib.crc32((folder / path).read_bytes()) for path in _files(folder)}
-    temporary = folder.with_name(f"{step}.{_SEAL}")
-    temporary.write_text(json.dumps(sums), encoding="utf-8")
-    temporary.replace(folder / _SEAL)
+    write_text(folder / _SEAL, json.dumps(sums))
 
 
 def restore(checkpoints: ocp.training.Checkpointer, abstract: cyclegan.TrainState) -> cyclegan.TrainState | None:
@@ -100,43 +100,78 @@ def restore(checkpoints: ocp.training.Checkpointer, abstract: cyclegan.TrainStat
     return checkpoints.load(checkpoints.latest, abstract)
 
 
-def load_generator(run_dir: str | os.PathLike[str], direction: str) -> cyclegan.Parameters:
-    """Load the averaged generator of the newest whole checkpoint.
+def newest(run: RunDirectory) -> int | None:
+    """Return the step of the newest whole checkpoint, None where there is none; warns of damaged ones after it."""
+    for step in reversed(_steps(run)):
+        folder = run.checkpoints / str(step)
+        if _is_whole(folder):
+            return step
+        warnings.warn(f"the checkpoint {folder} is damaged; trying the one before", stacklevel=2)
+    return None
+
+
+def load_generator(run: RunDirectory, direction: str) -> cyclegan.Parameters:
+    """Load the averaged generator of the newest whole checkpoint, or of an exported run.
 
     Args:
-        run_dir: of the run.
+        run: whose generator.
         direction: "ab", from the pair's first genre to its second, or "ba".
 
     Raises:
         CheckpointError: when there is no checkpoint, none is whole, or it is of another model.
-        config.ConfigError: when `run_dir` is no run directory.
     """
-    if (exported := Path(run_dir, _GENERATORS)).exists():
-        return _load_exported(exported, cyclegan.abstract_state(config.read_run(run_dir).config).ema, direction)
-    return _load(run_dir, lambda state: state.ema[direction])
+    if run.is_exported:
+        return _load_exported(run.generators, cyclegan.abstract_state(run.config).ema, direction)
+    return _load(run, lambda state: state.ema[direction])
 
 
-def export_generators(run_dir: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+def load_parameters(run: RunDirectory) -> cyclegan.Parameters:
+    """Load all parameters of the newest whole checkpoint, to start another run from.
+
+    Raises:
+        CheckpointError: as `load_generator`, and for an exported run, which has no discriminators.
+    """
+    if run.is_exported:
+        raise CheckpointError(
+            f"{run.path} is an exported run: it converts, but its discriminators were left out, so no training can "
+            "start from it; name the run directory that it was exported from"
+        )
+    return _load(run, lambda state: state.parameters)
+
+
+def export_generators(run: RunDirectory, target: str | os.PathLike[str]) -> None:
     """Write what converting needs of a run to a new run directory of a few MB: both averaged generators, in half.
 
     Args:
-        run_dir: of the run.
+        run: to be exported.
         target: folder to make; it must not exist.
+
+    Raises:
+        CheckpointError: when the target exists, or as `load_generator`.
     """
-    run = config.read_run(run_dir)
-    arrays: dict[str, Any] = {}
-    for direction in ("ab", "ba"):
-        leaves = jax.tree.leaves_with_path(load_generator(run_dir, direction))
-        arrays |= {_name(path, direction): np.asarray(leaf, np.float16) for path, leaf in leaves}
     target = Path(target)
     if target.exists():
         raise CheckpointError(f"{target} exists; name a new folder, or remove it first")
-    temporary = target.with_name(f"{target.name}.tmp")
-    temporary.mkdir(parents=True)
-    np.savez_compressed(temporary / _GENERATORS, **arrays)
-    fine_structure.write(temporary, fine_structure.read(run_dir))
-    config.write_run(run, temporary)
-    temporary.rename(target)
+    arrays: dict[str, Any] = {}
+    for direction in ("ab", "ba"):
+        leaves = jax.tree.leaves_with_path(load_generator(run, direction))
+        arrays |= {_name(path, direction): np.asarray(leaf, np.float16) for path, leaf in leaves}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as temporary:
+        temporary.mkdir()
+        exported = dataclasses.replace(run, path=temporary)
+        np.savez_compressed(exported.generators, **arrays)
+        exported.write_fine_structures(run.read_fine_structures())
+        exported.write()
+
+
+def digest(generators: dict[str, cyclegan.Parameters]) -> str:
+    """Return 16 hexadecimal digits that identify the values of generators `{"ab", "ba"}`."""
+    total = hashlib.sha256()
+    for direction, parameters in sorted(generators.items()):
+        for path, leaf in jax.tree.leaves_with_path(parameters):
+            total.update(_name(path, direction).encode("ascii") + np.asarray(leaf, np.float32).tobytes())
+    return total.hexdigest()[:16]
 
 
 def _load_exported(path: Path, abstract: cyclegan.Parameters, direction: str) -> cyclegan.Parameters:
@@ -157,41 +192,28 @@ def _name(path: tuple[Any, ...], direction: str) -> str:
     return f"{direction}/{jax.tree_util.keystr(path, simple=True, separator='/')}"
 
 
-def load_parameters(run_dir: str | os.PathLike[str]) -> cyclegan.Parameters:
-    """Load all parameters of the newest whole checkpoint, to start another run from; raises as `load_generator`."""
-    return _load(run_dir, lambda state: state.parameters)
-
-
-def _load(run_dir: str | os.PathLike[str], part: Callable[[cyclegan.TrainState], Any]) -> cyclegan.Parameters:
+def _load(run: RunDirectory, part: Callable[[cyclegan.TrainState], Any]) -> cyclegan.Parameters:
     """Read one part of the newest whole state, leaving the rest on disk."""
-    settings = config.read_run(run_dir).config
-    folder = _folder(run_dir)
-    steps = _steps(folder)
-    while steps and not _is_whole(folder / str(steps[-1])):
-        warnings.warn(f"the checkpoint {folder / str(steps.pop())} is damaged; trying the one before", stacklevel=3)
-    if not steps:
-        raise CheckpointError(f"{run_dir} has no whole checkpoint; train it with python -m gst_jax.train")
-    newest = folder / str(steps[-1])
-    abstract = cyclegan.abstract_state(settings)
-    _refuse_other_model(newest, abstract)
+    step = newest(run)
+    if step is None:
+        raise CheckpointError(f"{run.path} has no whole checkpoint; train it with python -m gst_jax.train")
+    folder = run.checkpoints / str(step)
+    abstract = cyclegan.abstract_state(run.config)
+    _refuse_other_model(folder, abstract)
     wanted = {id(leaf) for leaf in jax.tree.leaves(part(abstract))}
     masked = jax.tree.map(lambda leaf: leaf if id(leaf) in wanted else ocp.PLACEHOLDER, abstract)
-    return part(ocp.load(newest, masked, checkpointable_name="state"))
+    return part(ocp.load(folder, masked, checkpointable_name="state"))
 
 
-def _folder(run_dir: str | os.PathLike[str]) -> Path:
-    return Path(run_dir, "checkpoints").resolve()
-
-
-def _steps(folder: Path) -> list[int]:
+def _steps(run: RunDirectory) -> list[int]:
     """Return the steps that have a directory, ascending."""
-    return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
+    return sorted(int(path.name) for path in run.checkpoints.glob("[0-9]*") if path.name.isdigit())
 
 
 def _files(folder: Path) -> list[str]:
     """Return the paths of all files below a checkpoint but its seal."""
     return sorted(
-        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != _SEAL
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != _SEAL
     )
 
 
@@ -199,7 +221,9 @@ def _is_whole(folder: Path) -> bool:
     """Tell whether each file of a checkpoint is what its seal says."""
     try:
         sums = json.loads((folder / _SEAL).read_text(encoding="utf-8"))
-        return all(zlib.crc32((folder / path).read_bytes()) == sums[path] for path in sums) and bool(sums)
+        # Seals of 0.1 written on Windows have backslashes.
+        files = ((folder / path.replace("\\", "/"), value) for path, value in sums.items())
+        return all(zlib.crc32(path.read_bytes()) == value for path, value in files) and bool(sums)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError):
         return False
 

@@ -8,7 +8,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from gst_jax.metrics.content import MEASURES
+from gst_jax.evaluation.metrics.content import MEASURES
+from gst_jax.runs.atomic import replacing, write_text
 
 Report = dict[str, Any]
 
@@ -49,10 +50,8 @@ def _cell(estimate: tuple[float, float, float], places: int) -> str:
 
 def write_json(report: Report, provenance: dict[str, Any], path: Path) -> None:
     """Write the figures with where they come from, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
     text = json.dumps(_without_nan({"provenance": provenance, **report}), indent=1, allow_nan=False)
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, text)
 
 
 def _without_nan(value: Any) -> Any:
@@ -85,9 +84,8 @@ def write_plot(report: Report, path: Path) -> None:
             ylabel="kernel distance to the target's style (lower is better)",
         )
         axes.legend(fontsize=8)
-    temporary = path.with_name(path.name + ".tmp")
-    figure.savefig(temporary, format="png", dpi=120)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
 
 
 def _point(figures: dict[str, Any]) -> tuple[float, float]:

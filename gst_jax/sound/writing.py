@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterable, Mapping
 from io import BytesIO, FileIO
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gst_jax.audio.files import AudioError
+from gst_jax.runs.atomic import replacing
+from gst_jax.sound.files import AudioError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -75,10 +75,9 @@ def write_blocks(
     import soundfile
 
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     clips = kind.subtype not in ("FLOAT", "DOUBLE")
     try:
-        with _Sink(str(temporary), "w+") as sink:
+        with replacing(path) as temporary, _Sink(str(temporary), "w+") as sink:
             try:
                 with soundfile.SoundFile(sink, "w", sample_rate, channels, kind.subtype, format=kind.format) as file:
                     for name, value in (tags or {}).items():
@@ -90,11 +89,8 @@ def write_blocks(
             finally:
                 if sink.error:
                     raise OSError(sink.error.errno, sink.error.strerror, str(path))
-        temporary.replace(path)
     except soundfile.LibsndfileError as error:
         raise _cannot_hold(path, kind, channels, sample_rate, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def choose_kind(

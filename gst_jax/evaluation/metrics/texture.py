@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gst_jax import audio as sound
+from gst_jax import sound
 from gst_jax.config import AudioConfig
 
 Array = NDArray[np.floating]

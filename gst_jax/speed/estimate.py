@@ -9,9 +9,9 @@ from typing import Any
 
 import jax
 
-from gst_jax import cyclegan
 from gst_jax.config import Config
 from gst_jax.data import Batches
+from gst_jax.learning import cyclegan, stepping
 
 _STEPS = 4  # the first one warms up
 _ENOUGH_SECONDS = 20.0  # of stepping, where a step is slow
@@ -33,16 +33,15 @@ def measure_pace(batches: Batches, settings: Config, progress: Any = None) -> Pa
         settings: of the run.
         progress: called like `tqdm.tqdm` on the micro-batches.
     """
-    state = cyclegan.init_state(settings)
-    start = time.perf_counter()
-    step_function = cyclegan.train_step.lower(state, batches.batch_at(0), settings).compile()
-    compile_seconds = time.perf_counter() - start
+    placement = stepping.place(settings)
+    train_step, compile_seconds = stepping.compile_step(settings, placement, batches.batch_at(0))
+    state = placement.state(cyclegan.init_state(settings))
     steps = range(_STEPS)
     seconds = []
     for step in steps if progress is None else progress(steps, total=_STEPS, desc="timing", unit="batch"):
-        batch = jax.device_put(batches.batch_at(step))
+        batch = placement.batch(batches.batch_at(step))
         start = time.perf_counter()
-        state, metrics = step_function(state, batch)
+        state, metrics = train_step(state, batch)
         jax.block_until_ready((state, metrics))
         seconds.append(time.perf_counter() - start)
         if sum(seconds) > _ENOUGH_SECONDS:

@@ -3,54 +3,53 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gst_jax.config import Run
+from gst_jax.conversion.synthesis import DEFAULT_ROUTE
+from gst_jax.data import Genre
 from gst_jax.evaluation import rivals
-from gst_jax.synthesis import DEFAULT_ROUTE
+from gst_jax.evaluation.songs import Material
+from gst_jax.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
-    from gst_jax.inference import Translator
+    from gst_jax.conversion.translator import Translator
 
 Array = NDArray[np.float32]
 Row = Callable[[Array], Array]  # a conversion of one waveform at the run's sample rate, [N] -> [N]
 
 
 def make_rows(
-    run_dir: str | os.PathLike[str],
-    run: Run,
+    run: RunDirectory,
     source: str,
     target: str,
-    training: dict[str, list[Array]],
+    material: Material,
     strengths: tuple[float, ...] = (),
 ) -> dict[str, Row]:
     """Return the methods by name; what is made as a log-mel becomes sound by one route, filled alike.
 
     Args:
-        run_dir: of the run.
-        run: its settings.
+        run: that was trained.
         source: the genre that goes in.
         target: the genre that comes out.
-        training: waveforms [N] of the target's training tracks, under its name.
+        material: of the run.
         strengths: at which the conversion is measured too, as `conversion at 0.5`.
     """
-    from gst_jax.inference import Translator
+    from gst_jax.conversion.translator import Translator
 
     audio = run.config.audio
     before, after = run.statistics[source], run.statistics[target]
-    palette = rivals.make_palette(training[target], audio)
+    palette = rivals.make_palette(material.training[target], audio)
 
     def through(translator: Translator, strength: float = 1.0, route: str = DEFAULT_ROUTE) -> Row:
         return lambda waveform: translator(waveform, audio.sample_rate, strength, route)
 
-    trained = Translator.from_run(run_dir, to=target)
+    trained = Translator.from_run(run, to=target)
     equaliser = dataclasses.replace(trained, generator=lambda log_mel: rivals.equalise(log_mel, before, after))
-    untrained = dataclasses.replace(trained, generator=_untrained(run, source, target))
+    untrained = dataclasses.replace(trained, generator=_untrained(run, material.genres, source, target))
     return {
         "conversion": through(trained),
         "untouched input": lambda waveform: waveform,
@@ -63,10 +62,11 @@ def make_rows(
     }
 
 
-def _untrained(run: Run, source: str, target: str) -> Callable[[Array], Array]:
-    """Return what the run's generator did before its first step: log-mels in dB [T, M] -> [T, M]."""
-    from gst_jax import cyclegan, data, inference, transport
+def _untrained(run: RunDirectory, genres: tuple[Genre, Genre], source: str, target: str) -> Callable[[Array], Array]:
+    """Return what training from nothing begins with on the run's music: log-mels in dB [T, M] -> [T, M]."""
+    from gst_jax.conversion.translator import compiled
+    from gst_jax.learning import cyclegan, transport
 
     generators = cyclegan.init_parameters(run.config)["generator"]
-    generators = transport.begin(generators, *data.load_pair(run.pair, run.audio_dir, run.config))
-    return inference.compiled(generators["ab" if (source, target) == run.pair else "ba"], run, source, target)
+    generators = transport.begin(generators, *genres)
+    return compiled(generators["ab" if (source, target) == run.pair else "ba"], run, source, target)

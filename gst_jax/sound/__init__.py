@@ -1,6 +1,7 @@
 """Turn sound files into waveforms [N] or log-mel frames [T, M], with the way back as far as it is exact."""
 
-from gst_jax.audio.files import (
+from gst_jax.sound.analysis import LOG_MEL_FLOOR, istft, log_mel, mel_filters, mono, resample, stft
+from gst_jax.sound.files import (
     FOREIGN_SUFFIXES,
     AudioError,
     Header,
@@ -12,8 +13,7 @@ from gst_jax.audio.files import (
     read_header,
     read_wave,
 )
-from gst_jax.audio.signals import LOG_MEL_FLOOR, istft, log_mel, mel_filters, mono, resample, stft
-from gst_jax.audio.writing import Kind, choose_kind, has_subtype, write_blocks, write_wave
+from gst_jax.sound.writing import Kind, choose_kind, has_subtype, write_blocks, write_wave
 
 __all__ = [
     "FOREIGN_SUFFIXES",

@@ -16,12 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from gst_jax.config import ModelConfig
-from gst_jax.convolution import conv1d, conv2d, instance_norm, upsample_conv2d
+from gst_jax.learning.convolution import conv1d, conv2d, instance_norm, upsample_conv2d
 
 TRANSPORT = "transport"  # name of the layer whose kernel `transport.gaussian_transport` computes
+OUTPUT = "output"  # name of a generator's last layer
 STRIDE = 4  # two halvings: the generator pads the frames to a multiple of this
 RELU, LEAKY = 0.0, 0.2  # slopes of the rectifiers below zero
-_DEVIATION = 0.02  # of an initial kernel
+_DEVIATION = 0.02  # of an initial kernel in two dimensions
+_SHAPE_ALONE = nn.initializers.zeros  # initial values are drawn by `draw_parameters`
 
 Parameters = dict[str, Any]
 
@@ -39,13 +41,13 @@ class Conv(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolve `x`."""
         shape = (self.size, self.size, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.normal(_DEVIATION), shape)
+        kernel = self.param("kernel", _SHAPE_ALONE, shape)
         if self.upsample:
             x = upsample_conv2d(x, kernel)
         else:
             x = conv2d(x, kernel, stride=self.stride)
         if self.bias:
-            x = x + self.param("bias", nn.initializers.zeros, (1, 1, 1, self.features))
+            x = x + self.param("bias", _SHAPE_ALONE, (1, 1, 1, self.features))
         return x
 
 
@@ -70,7 +72,7 @@ class Generator(nn.Module):
             x = x + instance_norm(Conv(4 * c, 3)(y))
         x = instance_norm(Conv(2 * c, 3, upsample=True)(x), RELU)
         x = instance_norm(Conv(c, 3, upsample=True)(x), RELU)
-        x = Conv(1, 7, bias=True, name="output")(x)
+        x = Conv(1, 7, bias=True, name=OUTPUT)(x)
         y = x[:, :frames, :, 0]
         return log_mel + y if self.residual else y
 
@@ -102,8 +104,8 @@ class FrameConv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolve `x`."""
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (self.size, x.shape[-1], self.features))
-        return conv1d(x, kernel, self.stride) + self.param("bias", nn.initializers.zeros, (1, 1, self.features))
+        kernel = self.param("kernel", _SHAPE_ALONE, (self.size, x.shape[-1], self.features))
+        return conv1d(x, kernel, self.stride) + self.param("bias", _SHAPE_ALONE, (1, 1, self.features))
 
 
 class Transport(nn.Module):
@@ -115,7 +117,7 @@ class Transport(nn.Module):
     def __call__(self, log_mel: jax.Array) -> jax.Array:
         """Filter `log_mel`."""
         mels = log_mel.shape[-1]
-        kernel = self.param("kernel", nn.initializers.zeros, (self.taps, mels, mels))
+        kernel = self.param("kernel", _SHAPE_ALONE, (self.taps, mels, mels))
         return conv1d(log_mel, jax.lax.stop_gradient(kernel))
 
 
@@ -144,7 +146,7 @@ class FrameGenerator(nn.Module):
         for _ in range(self.residual_blocks):
             x = x + FrameConv(c, 3)(nn.relu(FrameConv(c, 3)(x)))
         x = nn.relu(FrameConv(2 * c, 3)(x)).reshape(*x.shape[:1], -1, c)  # two frames out of one
-        y = FrameConv(mels, 5, name="output")(x)[:, :frames]
+        y = FrameConv(mels, 5, name=OUTPUT)(x)[:, :frames]
         return log_mel + y if self.residual else y
 
 
@@ -167,16 +169,16 @@ class FrameDiscriminator(nn.Module):
 
 def networks(model: ModelConfig) -> tuple[nn.Module, nn.Module]:
     """Return the generator with the discriminator that a config describes."""
-    if model.dimensions == 1:
+    if model.architecture == "frames":
         return (
-            FrameGenerator(model.channels, model.residual_blocks, model.residual, model.transport),
+            FrameGenerator(model.channels, model.residual_blocks, model.residual, model.transport_taps),
             FrameDiscriminator(model.discriminator_channels),
         )
     generator = Generator(model.channels, model.residual_blocks, model.residual)
     return generator, Discriminator(model.discriminator_channels)
 
 
-def draw_parameters(network: nn.Module, mels: int, seed: Sequence[int]) -> Parameters:
+def draw_parameters(shapes: Parameters, model: ModelConfig, seed: Sequence[int]) -> Parameters:
     """Draw a network's first parameters with NumPy; through XLA:CPU, `network.init` would compile for ten seconds.
 
     Kernels are normal, with deviation 0.02 in two dimensions, as CycleGAN's, and 1 / sqrt(inputs) in one; biases are
@@ -184,13 +186,11 @@ def draw_parameters(network: nn.Module, mels: int, seed: Sequence[int]) -> Param
     as the identity of standardised log-mels, that is, as an equaliser.
 
     Args:
-        network: whose parameters to draw.
-        mels: bins of the log-mels that it is for.
+        shapes: of the network's parameters, as `network.init` would give.
+        model: of the run.
         seed: integers; the same ones give the same parameters.
     """
-    example = jax.ShapeDtypeStruct((1, 64, mels), jnp.float32)
-    shapes = jax.eval_shape(network.init, jax.random.key(0), example)["params"]
-    generator = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
 
     def draw(path: Sequence[Any], leaf: jax.ShapeDtypeStruct) -> Any:
         layer, name = path[-2].key, path[-1].key
@@ -200,8 +200,8 @@ def draw_parameters(network: nn.Module, mels: int, seed: Sequence[int]) -> Param
             centre = np.arange(leaf.shape[0]) == leaf.shape[0] // 2
             return (centre[:, None, None] * np.eye(leaf.shape[1])).astype(np.float32)
         deviation = _DEVIATION if leaf.ndim == 4 else 1 / np.sqrt(np.prod(leaf.shape[:-1]))
-        if layer == "output" and getattr(network, "residual", False):
+        if layer == OUTPUT and model.residual:
             deviation = 1e-3
-        return np.float32(deviation) * generator.standard_normal(leaf.shape, np.float32)
+        return np.float32(deviation) * rng.standard_normal(leaf.shape, np.float32)
 
     return jax.tree_util.tree_map_with_path(draw, shapes)

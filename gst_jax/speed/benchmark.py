@@ -17,12 +17,15 @@ from typing import Any
 import jax
 import numpy as np
 from jax import numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
 
-from gst_jax import audio, config, conversion, cyclegan, fine_structure, provenance, startup
+from gst_jax import config, sound
 from gst_jax.config import Config
-from gst_jax.convolution import conv1d, conv2d, upsample_conv2d
-from gst_jax.inference import Translator
+from gst_jax.conversion import jobs
+from gst_jax.conversion.translator import Translator
+from gst_jax.learning import cyclegan, stepping
+from gst_jax.learning.convolution import conv1d, conv2d, upsample_conv2d
+from gst_jax.runs import provenance
+from gst_jax.sound import fine_structure
 
 Layer = tuple[str, tuple[int, ...], tuple[int, ...], int]  # name, input [..., C], kernel, stride (0: upsampled)
 BatchAt = Callable[[int], dict[str, np.ndarray[Any, Any]]]
@@ -41,9 +44,9 @@ def layers(settings: Config) -> Iterator[Layer]:
     """Yield every different convolution of the networks, with the size of one segment's input."""
     frames, mels = settings.audio.segment_frames, settings.audio.n_mels
     c, d = settings.model.channels, settings.model.discriminator_channels
-    if settings.model.dimensions == 1:
+    if settings.model.architecture == "frames":
         half = (frames + 1) // 2
-        if taps := settings.model.transport:
+        if taps := settings.model.transport_taps:
             yield "transport", (frames, mels), (taps, mels, mels), 1
         yield "generator input", (2 * half, mels), (5, mels, c), 1
         yield "generator down", (2 * half, c), (4, c, c), 2
@@ -178,7 +181,7 @@ def measure_start(settings: Config) -> dict[str, dict[str, float]]:
     results = {}
     with tempfile.TemporaryDirectory() as cache:
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": cache}
-        code = "from gst_jax import benchmark; benchmark.print_start()"
+        code = "from gst_jax.speed import benchmark; benchmark.print_start()"
         for kind in ("cold", "warm"):
             command = [sys.executable, "-c", code, json.dumps(config.to_dict(settings)), str(time.time())]
             done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
@@ -216,9 +219,9 @@ def measure_conversion(settings: Config, seconds: float = _SONG_SECONDS) -> dict
         for name, length in (("warm", 10.0), ("song", seconds)):
             path = Path(folder, f"{name}.wav")
             noise = 0.1 * rng.standard_normal((int(length * _SONG_RATE), 2), np.float32)
-            audio.write_wave(path, noise, _SONG_RATE)
+            sound.write_wave(path, noise, _SONG_RATE)
             in_model, start = 0.0, time.perf_counter()
-            conversion.convert(conversion.plan([path], Path(folder, "out")), translator, Path(folder, "out"))
+            jobs.convert(jobs.plan([path], Path(folder, "out")), translator, Path(folder, "out"))
             total = time.perf_counter() - start
     return {
         "song_seconds": seconds,
@@ -231,22 +234,17 @@ def measure_conversion(settings: Config, seconds: float = _SONG_SECONDS) -> dict
 
 def _stepper(settings: Config, batch_at: BatchAt | None) -> tuple[Callable[[], None], float]:
     """Return a function that trains one micro-batch to its end, as the training loop does; seconds to compile it."""
-    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
-    whole, divided = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
     shape = (settings.training.batch_size, settings.audio.segment_frames, settings.audio.n_mels)
     rng = np.random.default_rng(0)
     batch_at = batch_at or (lambda step: {genre: rng.standard_normal(shape, np.float32) for genre in ("a", "b")})
-    start = time.perf_counter()
-    abstract = cyclegan.abstract_state(settings, whole)
-    compiled = cyclegan.train_step.lower(abstract, jax.device_put(batch_at(0), divided), settings).compile()
-    compile_s = time.perf_counter() - start
-    startup.release_memory()
-    state = jax.device_put(cyclegan.init_state(settings), whole)
+    placement = stepping.place(settings)
+    train_step, compile_s = stepping.compile_step(settings, placement, batch_at(0))
+    state = placement.state(cyclegan.init_state(settings))
     steps = itertools.count()
 
     def run() -> None:
         nonlocal state
-        state, metrics = compiled(state, jax.device_put(batch_at(next(steps)), divided))
+        state, metrics = train_step(state, placement.batch(batch_at(next(steps))))
         jax.block_until_ready((state, metrics))
 
     return run, compile_s

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from gst_jax import audio as sound
-from gst_jax import fine_structure, loudness, spectrum, streams, synthesis
-from gst_jax.config import AudioConfig, ConfigError, Run, read_run
+from gst_jax import sound
+from gst_jax.config import AudioConfig, ConfigError
+from gst_jax.conversion import streams, synthesis
+from gst_jax.runs.directory import RunDirectory
+from gst_jax.sound import fine_structure, loudness, spectrum
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -35,24 +37,25 @@ class Translator:
     fine_structure: Array  # of the target genre, from `fine_structure.Fit`
 
     @classmethod
-    def from_run(cls, run_dir: str | os.PathLike[str], to: str) -> Translator:
+    def from_run(cls, run: str | os.PathLike[str] | RunDirectory, to: str) -> Translator:
         """Load the generator of a run that converts into the genre `to`.
 
         Raises:
             ConfigError: when there is no such run, or `to` is not of its pair.
+            CheckpointError: when it holds no whole checkpoint.
         """
-        run, source = _direction(run_dir, to)
+        run, source = _direction(run, to)
 
-        from gst_jax import checkpoint  # only now, so that a refused command line does not wait for it
+        from gst_jax.learning import checkpoint  # only now, so that a refused command line does not wait for it
 
-        generator = checkpoint.load_generator(run_dir, "ab" if to == run.pair[1] else "ba")
-        fine = fine_structure.read(run_dir)[run.pair.index(to)]
+        generator = checkpoint.load_generator(run, "ab" if to == run.pair[1] else "ba")
+        fine = run.read_fine_structures()[run.pair.index(to)]
         return cls(run.config.audio, compiled(generator, run, source, to), fine)
 
     @classmethod
-    def bypass(cls, run_dir: str | os.PathLike[str], to: str) -> Translator:
+    def bypass(cls, run: str | os.PathLike[str] | RunDirectory, to: str) -> Translator:
         """Return a translator that changes no log-mel, to hear what analysis with resynthesis does alone."""
-        audio = _direction(run_dir, to)[0].config.audio
+        audio = _direction(run, to)[0].config.audio
         return cls(audio, lambda log_mel: log_mel, fine_structure.flat(audio))
 
     def __call__(
@@ -220,15 +223,15 @@ def _limited(pieces: Iterable[Array], sample_rate: int) -> Iterator[Array]:
         yield (window * gain[:, None])[reach:][:fresh]
 
 
-def _direction(run_dir: str | os.PathLike[str], to: str) -> tuple[Run, str]:
+def _direction(run: str | os.PathLike[str] | RunDirectory, to: str) -> tuple[RunDirectory, str]:
     """Return the run with the genre it would convert from."""
-    run = read_run(run_dir)
+    run = run if isinstance(run, RunDirectory) else RunDirectory.open(run)
     if to not in run.pair:
-        raise ConfigError(f"--to={to!r} is not a genre of {run_dir}; choose {run.pair[1]} or {run.pair[0]}")
+        raise ConfigError(f"--to={to!r} is not a genre of {run.path}; choose {run.pair[1]} or {run.pair[0]}")
     return run, run.pair[1 - run.pair.index(to)]
 
 
-def compiled(generator: Any, run: Run, source: str, to: str) -> Callable[[Array], Array]:
+def compiled(generator: Any, run: RunDirectory, source: str, to: str) -> Callable[[Array], Array]:
     """Return the compiled conversion of log-mels in dB, [T, M] -> [T, M], with a generator's parameters.
 
     Args:
@@ -239,7 +242,7 @@ def compiled(generator: Any, run: Run, source: str, to: str) -> Callable[[Array]
     """
     import jax  # here, so that a refused command line or a bypass does not wait for it
 
-    from gst_jax import cyclegan
+    from gst_jax.learning import cyclegan
 
     mean_in, deviation_in, mean_out, deviation_out = (
         np.asarray(values, np.float32)[None, :]

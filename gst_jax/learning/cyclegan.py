@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from gst_jax import losses
 from gst_jax.config import Config, ModelConfig, TrainingConfig
-from gst_jax.models import TRANSPORT, Parameters, draw_parameters, networks
+from gst_jax.learning import losses
+from gst_jax.learning.models import TRANSPORT, Parameters, draw_parameters, networks
 
 
 @struct.dataclass
@@ -55,17 +55,26 @@ def init_state(config: Config) -> TrainState:
 
 def init_parameters(config: Config) -> Parameters:
     """Draw all parameters, a pure function of the config with its seed."""
-    generator, discriminator = networks(config.model)
-    seed, mels = config.training.seed, config.audio.n_mels
+    seeds = {"generator": {"ab": 0, "ba": 1}, "discriminator": {"a": 2, "b": 3}}
+    shapes = parameter_shapes(config)
     return {
-        "generator": {
-            "ab": draw_parameters(generator, mels, (seed, 0)),
-            "ba": draw_parameters(generator, mels, (seed, 1)),
-        },
-        "discriminator": {
-            "a": draw_parameters(discriminator, mels, (seed, 2)),
-            "b": draw_parameters(discriminator, mels, (seed, 3)),
-        },
+        player: {
+            key: draw_parameters(shapes[player][key], config.model, (config.training.seed, number))
+            for key, number in keys.items()
+        }
+        for player, keys in seeds.items()
+    }
+
+
+def parameter_shapes(config: Config) -> Parameters:
+    """Return all parameters as `jax.ShapeDtypeStruct`s."""
+    example = jax.ShapeDtypeStruct((1, config.audio.segment_frames, config.audio.n_mels), jnp.float32)
+    generator, discriminator = (
+        jax.eval_shape(network.init, jax.random.key(0), example)["params"] for network in networks(config.model)
+    )
+    return {
+        "generator": {"ab": generator, "ba": generator},
+        "discriminator": {"a": discriminator, "b": discriminator},
     }
 
 
@@ -82,9 +91,9 @@ def start_from(parameters: Parameters, config: Config) -> TrainState:
 
 
 def abstract_state(config: Config, sharding: jax.sharding.Sharding | None = None) -> TrainState:
-    """Return a state's shapes as `jax.ShapeDtypeStruct`s, which take no memory; on the first device unless told."""
+    """Return a state's shapes as `jax.ShapeDtypeStruct`s, drawing nothing; on the first device unless told."""
     sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    shapes = jax.eval_shape(functools.partial(init_state, config))
+    shapes = jax.eval_shape(functools.partial(start_from, config=config), parameter_shapes(config))
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)
 
 
@@ -200,7 +209,7 @@ def _trained(parameters: Parameters) -> Parameters:
 
 
 def _adversarial(config: Config) -> Callable[[jax.Array, float], jax.Array]:
-    return losses.logistic if config.loss.logistic else losses.least_squares
+    return losses.logistic if config.loss.adversarial_loss == "logistic" else losses.least_squares
 
 
 def _score(model: ModelConfig, discriminator: Parameters, log_mel: jax.Array) -> jax.Array:

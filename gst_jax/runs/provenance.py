@@ -14,21 +14,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gst_jax import __version__
+
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "librosa", "soundfile", "numpy", "scipy")
 
 
-def collect(command: str | None = None) -> dict[str, Any]:
-    """Return what to stamp on a result, without any name of the machine or its user.
-
-    Args:
-        command: that made the result; None takes the one of this process.
-    """
+def collect() -> dict[str, Any]:
+    """Return what to stamp on a result of this process, without any name of the machine or its user."""
     return {
-        "command": command or _command(),
+        "command": _command(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": _commit(),
-        "versions": {"gst_jax": importlib.metadata.version("gst_jax"), "python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "versions": {"gst_jax": __version__, "python": platform.python_version()}
+        | {name: _version(name) for name in _PACKAGES},
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": _memory_gb(),
@@ -51,19 +49,37 @@ def peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
+def _version(package: str) -> str:
+    """Return a package's version, also where it is used without having been installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
 def _command() -> str:
-    """Name the module rather than the path of its file, which differs from machine to machine."""
+    """Return the command line: modules by name, paths without the folders of this machine."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    program = ["python", "-m", spec.name] if spec else ["python", os.path.relpath(sys.argv[0])]
-    return shlex.join([*program, *sys.argv[1:]])
+    program = ["-m", spec.name] if spec else [_without_folders(sys.argv[0])]
+    return shlex.join(["python", *program, *map(_without_folders, sys.argv[1:])])
+
+
+def _without_folders(argument: str) -> str:
+    """Make an absolute path in an argument, `PATH` or `--flag=PATH`, relative, or outside of here a mere name."""
+    flag, equals, value = argument.rpartition("=") if argument.startswith("-") else ("", "", argument)
+    if not os.path.isabs(value):
+        return argument
+    path = Path(value)
+    return flag + equals + str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path.name)
 
 
 def _commit() -> str:
-    """Return the commit of the checkout that this package lies in, marked when files differ from it."""
+    """Return the commit of the checkout that holds this package, marked when files differ from it."""
     git = ["git", "-C", str(Path(__file__).parent)]
-    try:
+    try:  # a package that is merely installed somewhere inside a checkout is not a part of it
+        subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True)
         commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
-        changes = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], capture_output=True)
+        changes = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ".."], capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         return "not a git checkout"
     return commit.stdout.strip() + ("" if changes.returncode == 0 else " with changes")

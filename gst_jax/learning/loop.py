@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gst_jax import checkpoint, config, cyclegan, data, fine_structure, provenance, startup, transport
-from gst_jax.config import Config, Run
-
-try:
-    import fcntl
-except ImportError:  # not a Unix: two processes in one run directory are not noticed
-    fcntl = None  # type: ignore[assignment]
+from gst_jax import config, data
+from gst_jax.config import Config
+from gst_jax.learning import checkpoint, cyclegan, stepping, transport
+from gst_jax.runs import provenance
+from gst_jax.runs.atomic import write_text
+from gst_jax.runs.directory import RunDirectory
 
 Metrics = dict[str, float]
 
@@ -46,7 +46,7 @@ class Summary:
     updates: int
     skipped: int  # micro-batches whose gradient was not finite
     seconds: float  # of stepping since the run began
-    compile_seconds: float
+    compile_seconds: float  # 0 when there was nothing left to train
     interrupted: bool  # by a signal
     peak_memory_mb: float  # of this process
 
@@ -69,7 +69,8 @@ def train(
 ) -> Summary:
     """Train one pair, going on where the run directory stands.
 
-    Returns early, with everything saved, after `minutes` of stepping or at the first SIGINT or SIGTERM.
+    Returns early, with everything saved, after `minutes` of stepping or at the first SIGINT or SIGTERM. A run that
+    is finished is left as it is.
 
     Args:
         pair: names of the genres a and b.
@@ -83,46 +84,62 @@ def train(
 
     Raises:
         TrainingError: when the run has other settings or another process, or a loss is not finite.
-        checkpoint.CheckpointError, config.ConfigError, audio.AudioError: see there.
+        checkpoint.CheckpointError, config.ConfigError, sound.AudioError: see there.
     """
-    run_dir = Path(run_dir)
     settings = data.settings_for(audio_dir, settings)
-    _refuse_other_run(run_dir, pair, settings)
-    initial = None if init_from is None else _initial_parameters(init_from, settings)
-    mesh = _mesh(settings)
-    genre_a, genre_b = data.load_pair(pair, audio_dir, settings, progress)
-    run = Run(
+    run = RunDirectory(
+        path=Path(run_dir),
         pair=pair,
         config=settings,
-        statistics={genre.name: genre.statistics for genre in (genre_a, genre_b)},
-        audio_dir=None if audio_dir is None else str(Path(audio_dir).resolve()),
-        provenance=provenance.collect(),
+        statistics={},  # known once the audio is read
+        audio_dir=_absolute(audio_dir),
+        init_from=_absolute(init_from),
     )
-    _refuse_other_audio(run_dir, run)
-    batches = data.Batches(genre_a, genre_b, settings)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with (
-        _only_process(run_dir),
-        _stop_on_signal() as stop,
-        checkpoint.open_checkpoints(run_dir, settings.training.keep_checkpoints) as checkpoints,
-    ):
-        abstract = cyclegan.abstract_state(settings, NamedSharding(mesh, PartitionSpec()))
-        checkpoint.require_space(checkpoints, abstract)  # now, rather than after the first hundred batches
+    old = RunDirectory.open(run_dir) if RunDirectory.exists(run_dir) else None
+    initial = None
+    if old is not None:
+        _refuse_other_run(old, run)
+    if init_from is not None and (old is None or checkpoint.newest(old) is None):
+        initial = _initial_parameters(init_from, settings)
+    genres = data.load_pair(pair, audio_dir, settings, progress)
+    if old is not None:
+        genres = data.as_trained(genres, old)
+        run = dataclasses.replace(run, history=old.history)
+    run = dataclasses.replace(run, statistics={genre.name: genre.statistics for genre in genres})
+    run.path.mkdir(parents=True, exist_ok=True)
+    with _only_process(run), _stop_on_signal() as stop:
+        return _train(run, genres, initial, stop, minutes * 60, on_step)
+
+
+def _train(
+    run: RunDirectory,
+    genres: tuple[data.Genre, data.Genre],
+    initial: cyclegan.Parameters | None,
+    stop: threading.Event,
+    seconds: float,
+    on_step: Callable[[int, int, Metrics], None],
+) -> Summary:
+    """Train in a run directory that this process has for itself."""
+    settings, batches = run.config, data.Batches(*genres, run.config)
+    placement = stepping.place(settings)
+    abstract = cyclegan.abstract_state(settings, placement.whole)
+    with checkpoint.open_checkpoints(run) as checkpoints:
         state = checkpoint.restore(checkpoints, abstract)
+        if state is not None and int(state.step) >= total_steps(batches.steps_per_epoch, settings):
+            return _summary(run, state, batches, _forget_after(run.log, int(state.step)).get("seconds", 0.0))
+        checkpoint.require_space(checkpoints, abstract)  # now, rather than after the first hundred batches
         # A fresh state is made after the compilation, which takes the most memory.
-        start = time.monotonic()
-        train_step = cyclegan.train_step.lower(abstract, _put(batches.batch_at(0), mesh), settings).compile()
-        startup.release_memory()
-        compiled_in = time.monotonic() - start
+        step, compile_seconds = stepping.compile_step(settings, placement, batches.batch_at(0))
         if state is None:
             first = cyclegan.init_parameters(settings) if initial is None else initial
-            first |= {"generator": transport.begin(first["generator"], genre_a, genre_b)}
-            state = jax.device_put(cyclegan.start_from(first, settings), NamedSharding(mesh, PartitionSpec()))
-        fine_structure.write(run_dir, [genre.fine_structure for genre in (genre_a, genre_b)])
-        config.write_run(run, run_dir)
-        seen = _loop(train_step, state, batches, settings, mesh, run_dir, checkpoints, stop, minutes * 60, on_step)
-    summary = Summary(**seen, compile_seconds=compiled_in, peak_memory_mb=provenance.peak_memory_mb())
-    _replace(run_dir / "summary.json", json.dumps(asdict(summary) | {"provenance": run.provenance}, indent=1))
+            first |= {"generator": transport.begin(first["generator"], *genres)}
+            state = placement.state(cyclegan.start_from(first, settings))
+        run = dataclasses.replace(run, history=(*run.history, provenance.collect()))
+        run.write_fine_structures([genre.fine_structure for genre in genres])
+        run.write()
+        state, stepped = _loop(step, state, batches, run, placement, checkpoints, stop, seconds, on_step)
+    summary = _summary(run, state, batches, stepped, compile_seconds, stop.is_set())
+    write_text(run.summary, json.dumps(asdict(summary) | {"provenance": run.history[-1]}, indent=1))
     return summary
 
 
@@ -133,35 +150,35 @@ def total_steps(steps_per_epoch: int, settings: Config) -> int:
 
 
 def _loop(
-    train_step: Callable[..., tuple[cyclegan.TrainState, dict[str, jax.Array]]],
+    train_step: stepping.Step,
     state: cyclegan.TrainState,
     batches: data.Batches,
-    settings: Config,
-    mesh: Mesh,
-    run_dir: Path,
+    run: RunDirectory,
+    placement: stepping.Placement,
     checkpoints: Any,
     stop: threading.Event,
     seconds: float,
     on_step: Callable[[int, int, Metrics], None],
-) -> dict[str, Any]:
-    """Step until the last epoch, the time limit or a signal; save what was reached; return parts of the summary."""
-    first, total = int(state.step), total_steps(batches.steps_per_epoch, settings)
-    training = settings.training
-    log = run_dir / "metrics.jsonl"
-    metrics = _forget_after(log, first)
+) -> tuple[cyclegan.TrainState, float]:
+    """Step until the last epoch, the time limit or a signal; save what was reached.
+
+    Returns:
+        The last state, and the seconds of stepping since the run began.
+    """
+    training = run.config.training
+    step, total = int(state.step), total_steps(batches.steps_per_epoch, run.config)
+    metrics = _forget_after(run.log, step)
     before = metrics.get("seconds", 0.0)
-    batch = _put(batches.batch_at(first), mesh)
+    batch = placement.batch(batches.batch_at(step))
     # A step under way holds its scratch memory. On a CPU wait for each, and lose a hundredth of the time.
     on_cpu = jax.default_backend() == "cpu"
-    start = time.monotonic()
+    start = logged_at = time.monotonic()
     window: list[dict[str, jax.Array]] = []
-    logged_at = start
-    step = first
     while step < total and not stop.is_set() and time.monotonic() - start < seconds:
         state, parts = train_step(state, batch)  # returns at once: XLA works on while Python goes on
         jax.block_until_ready(parts if on_cpu else window[-1:])  # never more than one step ahead
         step += 1
-        batch = _put(batches.batch_at(step), mesh)
+        batch = placement.batch(batches.batch_at(step))
         window.append(parts)
         if step % training.log_every == 0 or step == total:
             means = {name: float(np.mean([part[name] for part in window])) for name in window[0]}
@@ -174,73 +191,65 @@ def _loop(
                 "segments_per_second": 2 * training.batch_size * len(window) / (now - logged_at),
             } | means
             window, logged_at = [], now
-            _append(log, metrics)
+            _append(run.log, metrics)
             _refuse_not_finite(means, step, checkpoints)
         if step % training.checkpoint_every == 0:
             checkpoint.save(checkpoints, state)
         on_step(step, total, metrics)
     jax.block_until_ready(state)
-    end = time.monotonic()
+    stepped = before + time.monotonic() - start
     checkpoint.save(checkpoints, state)
-    return {
-        "steps": step,
-        "total": total,
-        "updates": int(state.updates),
-        "skipped": int(state.skipped),
-        "seconds": before + end - start,
-        "interrupted": stop.is_set(),
-    }
+    return state, stepped
 
 
-def _mesh(settings: Config) -> Mesh:
-    """Lay all devices along one axis, over which the batch is divided."""
-    devices = jax.devices()
-    if settings.training.batch_size % len(devices):
-        raise TrainingError(
-            f"training.batch_size {settings.training.batch_size} cannot be divided among {len(devices)} devices; "
-            f"use --set=training.batch_size={len(devices)} or a multiple"
-        )
-    return Mesh(np.array(devices), ("data",))
+def _summary(
+    run: RunDirectory,
+    state: cyclegan.TrainState,
+    batches: data.Batches,
+    seconds: float,
+    compile_seconds: float = 0.0,
+    interrupted: bool = False,
+) -> Summary:
+    return Summary(
+        steps=int(state.step),
+        total=total_steps(batches.steps_per_epoch, run.config),
+        updates=int(state.updates),
+        skipped=int(state.skipped),
+        seconds=seconds,
+        compile_seconds=compile_seconds,
+        interrupted=interrupted,
+        peak_memory_mb=provenance.peak_memory_mb(),
+    )
 
 
-def _put(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """Give each device of each host its share of a batch, which every host can compute whole."""
-    sharding = NamedSharding(mesh, PartitionSpec("data"))
-    return {
-        name: jax.make_array_from_callback(part.shape, sharding, part.__getitem__) for name, part in batch.items()
-    }
+def _absolute(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
 
 
 def _initial_parameters(init_from: str | os.PathLike[str], settings: Config) -> cyclegan.Parameters:
     """Load what another run learned, when it is of the same architecture."""
-    other = config.read_run(init_from).config
-    different = [text for text in config.differences(other, settings) if text.startswith(("model.", "audio."))]
+    other = RunDirectory.open(init_from)
+    different = [text for text in config.differences(other.config, settings) if text.startswith(("model.", "audio."))]
     if different:
         raise TrainingError(f"--init_from={init_from} is of another model: {'; '.join(different)}")
-    return checkpoint.load_parameters(init_from)
+    return checkpoint.load_parameters(other)
 
 
-def _refuse_other_run(run_dir: Path, pair: Sequence[str], settings: Config) -> None:
-    """Raise TrainingError when the run directory holds a run of another pair or other settings."""
-    if not (run_dir / "config.json").exists():
-        return
-    old = config.read_run(run_dir)
-    different = [text for text in config.differences(old.config, settings) if not text.startswith(_FREE)]
-    if tuple(pair) != old.pair:
-        different.insert(0, f"pair: {'_'.join(old.pair)} -> {'_'.join(pair)}")
+def _refuse_other_run(old: RunDirectory, new: RunDirectory) -> None:
+    """Raise TrainingError when a run directory cannot go on as asked."""
+    if old.is_exported:
+        raise TrainingError(
+            f"{old.path} holds an exported run, which converts and cannot be trained on; give another --run_dir"
+        )
+    different = [text for text in config.differences(old.config, new.config) if not text.startswith(_FREE)]
+    if old.pair != new.pair:
+        different.insert(0, f"pair: {'_'.join(old.pair)} -> {'_'.join(new.pair)}")
+    if new.init_from not in (None, old.init_from):
+        different.append(f"init_from: {old.init_from} -> {new.init_from}")
     if different:
         raise TrainingError(
-            f"{run_dir} holds a run with other settings: {'; '.join(different)}. Give the old settings to go on "
+            f"{old.path} holds a run with other settings: {'; '.join(different)}. Give the old settings to go on "
             "with it, or another --run_dir to start a new one"
-        )
-
-
-def _refuse_other_audio(run_dir: Path, run: Run) -> None:
-    """Raise TrainingError when the audio changed since the run began: its levels are a part of the model."""
-    if (run_dir / "config.json").exists() and config.read_run(run_dir).statistics != run.statistics:
-        raise TrainingError(
-            f"the audio is not what {run_dir} was trained on (files were added, removed or changed, or --audio_dir "
-            "differs); put it back to go on with that run, or give another --run_dir to start a new one"
         )
 
 
@@ -255,23 +264,21 @@ def _refuse_not_finite(means: Metrics, step: int, checkpoints: Any) -> None:
         )
 
 
-def _forget_after(log: Path, step: int) -> Metrics:
-    """Cut the log back to what a checkpoint knows; return its last entry, {} where there is none."""
-    if not log.exists():
-        return {}
+def _entries(log: Path) -> list[Metrics]:
+    """Return the lines of a log, none where there is no log."""
     entries = []
-    for line in log.read_text(encoding="utf-8").splitlines():
+    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
         with contextlib.suppress(json.JSONDecodeError):  # a line cut off by a kill: its step is trained again
             entries.append(json.loads(line))
-    entries = [entry for entry in entries if entry["step"] <= step]
-    _replace(log, "".join(json.dumps(entry) + "\n" for entry in entries))
+    return entries
+
+
+def _forget_after(log: Path, step: int) -> Metrics:
+    """Cut the log back to what a checkpoint knows; return its last entry, {} where there is none."""
+    entries = [entry for entry in _entries(log) if entry["step"] <= step]
+    if log.exists():
+        write_text(log, "".join(json.dumps(entry) + "\n" for entry in entries))
     return entries[-1] if entries else {}
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def _append(log: Path, entry: Metrics) -> None:
@@ -280,19 +287,17 @@ def _append(log: Path, entry: Metrics) -> None:
 
 
 @contextlib.contextmanager
-def _only_process(run_dir: Path) -> Iterator[None]:
+def _only_process(run: RunDirectory) -> Iterator[None]:
     """Hold the run directory's lock, which the system releases however the process ends.
 
     Raises:
         TrainingError: when another process holds it.
     """
-    with (run_dir / ".lock").open("w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise TrainingError(f"another process is training in {run_dir}; stop it first") from error
-        yield
+    try:
+        with filelock.FileLock(run.lock, timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise TrainingError(f"another process is training in {run.path}; stop it first") from error
 
 
 @contextlib.contextmanager

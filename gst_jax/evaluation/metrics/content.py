@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gst_jax.metrics.transcription import Transcription
+from gst_jax.evaluation.metrics.transcription import Transcription
 
 Array = NDArray[np.floating]
 

@@ -1,0 +1,1 @@
+"""Convert sound of any length with what a run has learned."""

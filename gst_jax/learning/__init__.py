@@ -1,0 +1,1 @@
+"""Learn to convert: the networks, the pure train step, the loop around it, checkpoints."""

@@ -1,0 +1,77 @@
+"""Compile the train step for the devices that there are: one way for training, estimates and benchmarks."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gst_jax.config import Config
+from gst_jax.learning import cyclegan
+from gst_jax.runs import startup
+
+Batch = dict[str, np.ndarray]
+Step = Callable[[cyclegan.TrainState, dict[str, jax.Array]], tuple[cyclegan.TrainState, dict[str, jax.Array]]]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a state and a batch lie on the devices."""
+
+    whole: NamedSharding  # every device holds all of it
+    divided: NamedSharding  # every device holds a share of the segments
+
+    def state(self, state: cyclegan.TrainState) -> cyclegan.TrainState:
+        """Copy a state to every device."""
+        return jax.device_put(state, self.whole)
+
+    def batch(self, batch: Batch) -> dict[str, jax.Array]:
+        """Give each device its share of a batch `{"a", "b"}`, [B, T, M] each."""
+        return {
+            name: jax.make_array_from_callback(part.shape, self.divided, part.__getitem__)
+            for name, part in batch.items()
+        }
+
+
+def place(config: Config) -> Placement:
+    """Lay devices along one axis over which a batch can be divided evenly: all of them, or as many as divide it.
+
+    Warns when devices are left over.
+    """
+    devices, size = jax.devices(), config.training.batch_size
+    count = math.gcd(size, len(devices))
+    if count < len(devices):
+        warnings.warn(
+            f"training on {count} of {len(devices)} devices, as a batch of {size} can be divided among no more; "
+            f"--set=training.batch_size={len(devices)} or a multiple uses all",
+            stacklevel=2,
+        )
+    mesh = Mesh(np.array(devices[:count]), ("data",))
+    return Placement(NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data")))
+
+
+def compile_step(config: Config, placement: Placement, batch: Batch) -> tuple[Step, float]:
+    """Compile the train step.
+
+    Compiling takes more memory than training, so make the state afterwards.
+
+    Args:
+        config: of the run.
+        placement: from `place`.
+        batch: any one, for its shapes.
+
+    Returns:
+        The step, which takes a state and a batch of `placement` and gives the next state with metrics; and the
+        seconds that compiling took, next to none when the compiled program was found on disk.
+    """
+    start = time.perf_counter()
+    abstract = cyclegan.abstract_state(config, placement.whole)
+    step = cyclegan.train_step.lower(abstract, placement.batch(batch), config).compile()
+    startup.release_memory()
+    return step, time.perf_counter() - start

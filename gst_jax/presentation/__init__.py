@@ -1,0 +1,1 @@
+"""Show what a run learned, to the ear and to the eye."""

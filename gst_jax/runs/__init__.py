@@ -1,0 +1,1 @@
+"""Own a run directory: its files, the way to write them, what made them."""

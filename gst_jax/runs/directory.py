@@ -1,0 +1,177 @@
+"""Name, read and write what a run directory holds besides its checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+
+from gst_jax import config
+from gst_jax.config import Config, ConfigError
+from gst_jax.runs.atomic import replacing, write_text
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_SETTINGS = "config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Per-bin level of one genre's training frames, in dB: what an equaliser would match."""
+
+    mean: tuple[float, ...]  # [M]
+    deviation: tuple[float, ...]  # [M]
+    highest: tuple[float, ...]  # [M]: nothing converted to the genre is louder
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDirectory:
+    """A run: what its `config.json` says, and where each of its files lies."""
+
+    path: Path
+    pair: tuple[str, str]
+    config: Config
+    statistics: dict[str, Statistics]  # by genre
+    audio_dir: str | None = None  # None: the built-in corpus
+    init_from: str | None = None  # the run directory that its first parameters came from
+    history: tuple[dict[str, Any], ...] = ()  # the provenance of each call that trained it
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> RunDirectory:
+        """Read a run directory.
+
+        Raises:
+            ConfigError: when there is none, or its `config.json` is not one of this program's.
+        """
+        file = Path(path, _SETTINGS)
+        try:
+            tree = json.loads(file.read_text(encoding="utf-8"))
+            provenance = tree["provenance"]
+            return cls(
+                path=Path(path),
+                pair=(tree["pair"][0], tree["pair"][1]),
+                config=config.from_dict(config.upgraded(tree["config"])),
+                statistics={
+                    genre: Statistics(**{name: tuple(values) for name, values in part.items()})
+                    for genre, part in tree["statistics"].items()
+                },
+                audio_dir=tree["audio_dir"],
+                init_from=tree.get("init_from"),
+                history=tuple(provenance) if isinstance(provenance, list) else (provenance,),  # one, until 0.1
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"{path} is not a run directory: it has no readable {_SETTINGS}; "
+                "train one with python -m gst_jax.train"
+            ) from error
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{file} is damaged or not of this program: {error!r}") from error
+
+    @staticmethod
+    def exists(path: str | os.PathLike[str]) -> bool:
+        """Tell whether a folder is a run directory."""
+        return Path(path, _SETTINGS).exists()
+
+    def write(self) -> None:
+        """Write `config.json` into the folder, which must exist."""
+        tree = {
+            "pair": self.pair,
+            "config": config.to_dict(self.config),
+            "statistics": {genre: dataclasses.asdict(part) for genre, part in self.statistics.items()},
+            "audio_dir": self.audio_dir,
+            "init_from": self.init_from,
+            "provenance": self.history,
+        }
+        write_text(self.path / _SETTINGS, json.dumps(tree, indent=1))
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints, absolute, as Orbax wants it."""
+        return (self.path / "checkpoints").resolve()
+
+    @property
+    def damaged(self) -> Path:
+        """The folder that damaged checkpoints are moved to."""
+        return (self.path / "damaged").resolve()
+
+    @property
+    def generators(self) -> Path:
+        """Both averaged generators, in place of checkpoints: what an exported run holds."""
+        return self.path / "generators.npz"
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether it only converts, since it holds generators in place of checkpoints."""
+        return self.generators.exists() and not self.checkpoints.exists()
+
+    @property
+    def log(self) -> Path:
+        """The losses, a line of JSON for each `training.log_every` micro-batches."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        """How the last call that trained it ended."""
+        return self.path / "summary.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains."""
+        return self.path / ".lock"
+
+    @property
+    def report(self) -> Path:
+        """The page that shows the run."""
+        return self.path / "report.html"
+
+    @property
+    def samples(self) -> Path:
+        """The folder of sounds that the report plays."""
+        return self.path / "audio_samples"
+
+    @property
+    def pictures(self) -> Path:
+        """The folder of pictures that the report shows."""
+        return self.path / "visualizations"
+
+    def write_fine_structures(self, maps: Sequence[Array]) -> None:
+        """Keep the fine structures [M + 1, F] of the pair's two genres, from `sound.fine_structure.Fit`."""
+        with replacing(self._fine_structures) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, *maps)
+
+    def read_fine_structures(self) -> tuple[Array, Array]:
+        """Return the fine structures [M + 1, F] of the two genres, in the order of the pair.
+
+        Raises:
+            ConfigError: when there are none.
+        """
+        try:
+            with np.load(self._fine_structures) as stored:
+                return stored["arr_0"], stored["arr_1"]
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"{self.path} holds no {self._fine_structures.name}: it is of an older version of gst_jax; train it "
+                "again with python -m gst_jax.train"
+            ) from error
+
+    @property
+    def _fine_structures(self) -> Path:
+        return self.path / "fine_structure.npz"
+
+    def evaluation(self, split: str) -> Path:
+        """Return where the figures of an evaluation go by default."""
+        return self.path / f"evaluation_{split}.json"
+
+
+def cache_dir() -> Path:
+    """Return where rendered audio, mels and compiled code are kept: `$GST_JAX_CACHE`, else in the user's cache."""
+    if chosen := os.environ.get("GST_JAX_CACHE"):
+        return Path(chosen)
+    return platformdirs.user_cache_path("gst_jax", appauthor=False)

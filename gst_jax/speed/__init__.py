@@ -1,0 +1,1 @@
+"""Measure how fast this machine trains and converts."""
