@@ -29,6 +29,7 @@ from gst_jax.evaluation.songs import Song, gather
 from gst_jax.runs import provenance
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.sound import fine_structure
+from gst_jax.types import Array
 
 _RUN = flags.DEFINE_string("run", None, "Run directory, trained on the built-in corpus.", required=True)
 _OUT = flags.DEFINE_string("out", "results/sound.md", "Markdown to write; a picture of the same name goes beside it.")
@@ -39,7 +40,6 @@ PLAIN = "plain Griffin-Lim"  # random phase, as a vocoder that never saw the sou
 EVEN = f"{synthesis.DEFAULT_ROUTE}, nothing learned"  # every mel band is filled evenly
 ROUTES = (*synthesis.ROUTES, PLAIN)
 OTHER_BINS = (64, 128, 256)  # of coarser and finer analyses than the default's
-Array = np.ndarray
 Rows = dict[tuple[str, str], dict[str, float]]  # figures by kind of log-mel, route
 
 

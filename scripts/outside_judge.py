@@ -31,10 +31,10 @@ from gst_jax.evaluation.metrics import bootstrap, style
 from gst_jax.evaluation.songs import gather
 from gst_jax.runs import provenance
 from gst_jax.runs.directory import RunDirectory
+from gst_jax.types import Array
 
 MODEL = "MSD_musicnn"
 FRAMES, STEP = 187, 93  # of a window, 3 s; from one to the next
-Array = np.ndarray
 
 
 def read_checkpoint(wheel: str) -> dict[str, Array]:

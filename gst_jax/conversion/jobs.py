@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from gst_jax import sound
 from gst_jax.config import ConfigError
 from gst_jax.conversion import streams, synthesis
 from gst_jax.conversion.translator import Translator
 from gst_jax.sound import AudioError, loudness
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from gst_jax.types import Array, Progress
 
 _AHEAD = 16  # half seconds of sound that may wait for the encoder
 _EXCERPTS = 60  # half seconds of sound by which a file's level is judged
@@ -76,7 +73,7 @@ def convert(
     out: str | os.PathLike[str],
     strength: float = 1.0,
     route: str = synthesis.DEFAULT_ROUTE,
-    progress: Callable[..., Any] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Do the jobs of `plan`: each output has its input's sample rate, channels and exact length.
 

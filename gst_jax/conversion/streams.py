@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from gst_jax.types import Array
+
 Item = TypeVar("Item")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -15,8 +14,7 @@ from gst_jax.sound import LOG_MEL_FLOOR
 from gst_jax.sound import fine_structure as fine
 from gst_jax.sound.bands import Bands, make_bands
 from gst_jax.sound.spectrum import OVERLAP, TINY, hop_length, istft, power_of, stft, unit
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from gst_jax.types import Array
 
 MAX_GAIN = 30.0  # dB that the gain may lift or lower a band
 MAX_LIFT = 20.0  # dB that a whole frame may grow: a fading tail does not become music

@@ -17,8 +17,7 @@ from gst_jax.config import AudioConfig, ConfigError
 from gst_jax.conversion import streams, synthesis
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.sound import fine_structure, loudness, spectrum
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from gst_jax.types import Array
 
 WINDOW = 504  # log-mel frames converted at a time: one shape, so one compilation
 CONTEXT = 40  # frames of its surroundings that the generator sees at each end, and that are not used

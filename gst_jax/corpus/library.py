@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import zlib
-from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from gst_jax.corpus.composition import Tune, compose, describe
 from gst_jax.corpus.orchestra import draw_seats, orchestrate
 from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import cache_dir
+from gst_jax.types import Progress
 
 VERSION = 3  # raise it when the same seed no longer gives the same samples
 GENRES = ("folk", "rock", "jazz")
@@ -82,7 +82,7 @@ def tracks(training_tracks: int = _USUAL) -> list[Track]:
 def build(
     directory: str | os.PathLike[str],
     seed: int = 0,
-    progress: Callable[..., Iterable[Any]] | None = None,
+    progress: Progress | None = None,
     training_tracks: int = _USUAL,
 ) -> Path:
     """Render the corpus into a directory, unless it is there already.
@@ -156,7 +156,7 @@ def _generator(seed: int, *key: object) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32("/".join(map(str, key)).encode())])
 
 
-def _render_all(root: Path, seed: int, missing: list[Track], progress: Callable[..., Iterable[Any]] | None) -> None:
+def _render_all(root: Path, seed: int, missing: list[Track], progress: Progress | None) -> None:
     # Spawned, because forking a process that runs JAX's threads can hang it.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(_PROCESSES, mp_context=spawn, initializer=_start_worker) as pool:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from gst_jax.config import Config
 from gst_jax.data.genres import Genre
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from gst_jax.types import Array
 
 
 class Batches:

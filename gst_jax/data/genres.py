@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -18,9 +18,8 @@ from gst_jax.config import AudioConfig, DataConfig
 from gst_jax.runs.atomic import replacing
 from gst_jax.runs.directory import Statistics
 from gst_jax.sound import AudioError, fine_structure, loudness
+from gst_jax.types import Array, Progress
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Progress = Callable[..., Any]  # as tqdm.tqdm: (iterable, total=, desc=, unit=) -> iterable
 Skipped = tuple[Path, str]  # a file with the reason
 
 _CACHE_VERSION = 5  # raise it when the same files would give other frames

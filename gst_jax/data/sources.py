@@ -6,7 +6,6 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from gst_jax.config import Config, ConfigError, DataConfig
 from gst_jax.data.genres import Genre, genre_folders, load_genres
 from gst_jax.runs.directory import RunDirectory, cache_dir
 from gst_jax.sound import AudioError
+from gst_jax.types import Progress
 
 _SAME_LEVEL = 0.01  # dB: less than any file that is added, taken away or changed makes, more than two machines differ
 
@@ -66,7 +66,10 @@ def settings_for(audio_dir: str | os.PathLike[str] | None, settings: Config) -> 
 
 
 def load_pair(
-    pair: tuple[str, str], audio_dir: str | os.PathLike[str] | None, settings: Config, progress: Any = None
+    pair: tuple[str, str],
+    audio_dir: str | os.PathLike[str] | None,
+    settings: Config,
+    progress: Progress | None = None,
 ) -> tuple[Genre, Genre]:
     """Load the two genres of a pair.
 
@@ -112,6 +115,6 @@ def as_trained(genres: tuple[Genre, Genre], run: RunDirectory) -> tuple[Genre, G
     return a, b
 
 
-def load_run(run: RunDirectory, progress: Any = None) -> tuple[Genre, Genre]:
+def load_run(run: RunDirectory, progress: Progress | None = None) -> tuple[Genre, Genre]:
     """Load the genres that a run was trained on, as `load_pair` and `as_trained`."""
     return as_trained(load_pair(run.pair, run.audio_dir, run.config, progress), run)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig
 from gst_jax.evaluation.metrics import style, texture
 from gst_jax.evaluation.metrics.transcription import Transcription, transcribe
-
-Array = NDArray[np.float32]
+from gst_jax.types import Array, Progress
 
 # What every waveform is measured by, whatever a run's own analysis: or figures of two runs could not be compared.
 ANALYSIS = AudioConfig(sample_rate=16_000, n_fft=1024, hop_length=252, n_mels=64, f_min=0.0, f_max=8_000.0)
@@ -27,7 +23,7 @@ class Heard:
     """One sound at the common level and rate."""
 
     log_mel: Array  # [T, M] dB
-    spectrum: NDArray[np.complex64]  # [T, F]
+    spectrum: Array  # [T, F]
     windows: Array  # [W, K], in the embedding of the ear
     transcription: Transcription
 
@@ -52,7 +48,7 @@ def train_ear(
     training: dict[str, list[Array]],
     sample_rate: int,
     seed: int = 0,
-    progress: Callable[..., Any] | None = None,
+    progress: Progress | None = None,
 ) -> style.Ear:
     """Learn to tell genres apart from tracks [N] that are never evaluated on, each also in random colours."""
     random = np.random.default_rng(seed)

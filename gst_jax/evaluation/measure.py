@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from gst_jax.evaluation.metrics.style import Ear
 from gst_jax.evaluation.songs import PAIRED, Material, gather
 from gst_jax.learning import checkpoint
 from gst_jax.runs.directory import RunDirectory
+from gst_jax.types import Progress
 
 Report = dict[str, Any]
-Progress = Callable[..., Any]
 
 STRENGTHS = (0.25, 0.5, 0.75)  # between the untouched input and the conversion
 

@@ -6,19 +6,16 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gst_jax.conversion.synthesis import DEFAULT_ROUTE
 from gst_jax.data import Genre
 from gst_jax.evaluation import rivals
 from gst_jax.evaluation.songs import Material
 from gst_jax.runs.directory import RunDirectory
+from gst_jax.types import Array
 
 if TYPE_CHECKING:
     from gst_jax.conversion.translator import Translator
 
-Array = NDArray[np.float32]
 Row = Callable[[Array], Array]  # a conversion of one waveform at the run's sample rate, [N] -> [N]
 
 

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig
 from gst_jax.conversion.synthesis import synthesize
 from gst_jax.runs.directory import Statistics
-
-Array = NDArray[np.float32]
+from gst_jax.types import Array
 
 _DEVIATION_FLOOR = 1.0  # dB: a silent bin has none
 _GAIN_LIMITS = (-60.0, 40.0)  # dB
@@ -51,7 +49,7 @@ class Palette:
     """Frames of the target's own tracks, to build mosaics from."""
 
     log_mel: Array  # [K, M] dB
-    spectrum: NDArray[np.complex64]  # [K, F]
+    spectrum: Array  # [K, F]
 
 
 def make_palette(tracks: Sequence[Array], audio: AudioConfig, seconds: float = 300.0) -> Palette:

@@ -6,14 +6,14 @@ import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gst_jax.evaluation.hearing import Heard
 from gst_jax.evaluation.metrics import bootstrap, closeness, content, style
 from gst_jax.evaluation.metrics.bootstrap import Estimate
+from gst_jax.types import Array
 
 Figures = dict[str, Estimate]  # by measure
-Tracks = Sequence[NDArray[np.floating]]  # windows [W_i, K] of each track
+Tracks = Sequence[Array]  # windows [W_i, K] of each track
 
 COLLAPSE_DB = 1.0  # less change than this is none
 COLLAPSE_DIVERSITY = 0.5  # of the variety of the songs that went in
@@ -96,6 +96,6 @@ def findings(rows: Mapping[str, Sequence[Heard]]) -> list[str]:
     return found
 
 
-def _units(tracks: Tracks) -> list[NDArray[np.floating]]:
+def _units(tracks: Tracks) -> list[Array]:
     """Return what is drawn by the bootstrap: tracks, or where there is but one track its windows."""
     return list(tracks) if len(tracks) > 1 else [window[None] for window in tracks[0]]

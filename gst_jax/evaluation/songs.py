@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from gst_jax import corpus, data, sound
 from gst_jax.config import AudioConfig, ConfigError, DataConfig
 from gst_jax.corpus import library
 from gst_jax.runs import directory
 from gst_jax.runs.directory import RunDirectory
-
-Array = NDArray[np.float32]
-Progress = Callable[..., Any]
+from gst_jax.types import Array, Progress
 
 SPLITS = ("validation", "test")
 PAIRED = ("rearranged", "reorchestrated")

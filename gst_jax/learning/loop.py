@@ -25,6 +25,7 @@ from gst_jax.learning import checkpoint, cyclegan, stepping, transport
 from gst_jax.runs import provenance
 from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import RunDirectory
+from gst_jax.types import Progress
 
 Metrics = dict[str, float]
 
@@ -65,7 +66,7 @@ def train(
     init_from: str | os.PathLike[str] | None = None,
     minutes: float = math.inf,
     on_step: Callable[[int, int, Metrics], None] = lambda step, total, metrics: None,
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> Summary:
     """Train one pair, going on where the run directory stands.
 

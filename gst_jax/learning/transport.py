@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gst_jax.data import Genre
 from gst_jax.learning.models import TRANSPORT, Parameters
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from gst_jax.types import Array
 
 _SHRINKAGE = 0.1  # of each covariance towards a multiple of the identity: what is hardly there is not blown up
 _WINDOWS = 4000  # of a genre at most, evenly spaced: enough for its covariances, whatever its length

@@ -15,11 +15,12 @@ from gst_jax.conversion.translator import Translator
 from gst_jax.presentation.pictures import draw_curves, draw_spectrograms
 from gst_jax.runs.atomic import replacing, write_text
 from gst_jax.runs.directory import RunDirectory
+from gst_jax.types import Progress
 
 _SECONDS = 10.0  # of each sample
 
 
-def write(run_dir: str | os.PathLike[str], progress: Any = None) -> Path:
+def write(run_dir: str | os.PathLike[str], progress: Progress | None = None) -> Path:
     """Convert a sample in both directions, draw the pictures, then bind all into `report.html`.
 
     The samples come from tracks that the run did not train on, where there are any. Every file is replaced whole.
@@ -47,7 +48,7 @@ def write(run_dir: str | os.PathLike[str], progress: Any = None) -> Path:
     return run.report
 
 
-def _samples(run: RunDirectory, progress: Any) -> dict[str, sound.Sound]:
+def _samples(run: RunDirectory, progress: Progress | None) -> dict[str, sound.Sound]:
     """Return the originals of both genres, each followed by its conversion, by name."""
     a, b = run.pair
     tracks = _tracks(run)

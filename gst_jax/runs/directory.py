@@ -16,8 +16,7 @@ import platformdirs
 from gst_jax import config
 from gst_jax.config import Config, ConfigError
 from gst_jax.runs.atomic import replacing, write_text
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from gst_jax.types import Array
 
 _SETTINGS = "config.json"
 

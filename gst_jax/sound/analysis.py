@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import scipy.sparse
 from numpy.lib.stride_tricks import sliding_window_view
 
 from gst_jax.config import AudioConfig
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from gst_jax.types import Array
 
 LOG_MEL_FLOOR = -50.0  # dB, of a mel power of 1e-5
 _BLOCK_FRAMES = 256  # of spectrum at a time: fits the cache, and an hour needs no gigabytes

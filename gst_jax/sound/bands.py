@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from gst_jax.config import AudioConfig
 from gst_jax.sound import mel_filters
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from gst_jax.types import Array
 
 MAX_TREBLE_GAIN = 12.0  # dB, above the highest mel band, where the gain is only a guess
 _TREBLE_BANDS = 4  # the highest mel bands, whose mean gain holds above them

@@ -8,14 +8,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from gst_jax.types import Array
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
 
-Array = np.ndarray[Any, np.dtype[Any]]
 
 SUFFIXES = frozenset(
     ".wav .flac .ogg .oga .opus .mp3 .mp2 .mp1 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc".split()

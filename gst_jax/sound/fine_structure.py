@@ -5,15 +5,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from gst_jax.types import Array
 
 _RIDGE = 1e-3  # of the mean variance of a band
 _BLOCK_SECONDS = 60

@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import minimum_filter1d
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from gst_jax.types import Array
 
 REFERENCE = 10.0 ** (-20.0 / 20.0)  # K-weighted RMS of every sound that a model learns from or converts
 EXCERPT = 0.5  # seconds, all of which count or none

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 
 from gst_jax.config import AudioConfig
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from gst_jax.types import Array
 
 OVERLAP = 4  # windows over each sample
 TINY = 1e-10

@@ -12,8 +12,7 @@ import numpy as np
 
 from gst_jax.runs.atomic import replacing
 from gst_jax.sound.files import AudioError
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from gst_jax.types import Array
 
 _FORMATS = {".oga": "OGG", ".opus": "OGG", ".aif": "AIFF", ".aifc": "AIFF", ".snd": "AU"}
 _WRITE_BLOCK = 1 << 16  # libsndfile's Vorbis encoder overflows its stack on very long writes

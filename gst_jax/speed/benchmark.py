@@ -26,6 +26,7 @@ from gst_jax.learning import cyclegan, stepping
 from gst_jax.learning.convolution import conv1d, conv2d, upsample_conv2d
 from gst_jax.runs import provenance
 from gst_jax.sound import fine_structure
+from gst_jax.types import Progress
 
 Layer = tuple[str, tuple[int, ...], tuple[int, ...], int]  # name, input [..., C], kernel, stride (0: upsampled)
 BatchAt = Callable[[int], dict[str, np.ndarray[Any, Any]]]
@@ -102,7 +103,9 @@ def step_gflop(settings: Config) -> float:
     return 2 * batch * ((calls + 1) * fixed + 3 * calls * generator + (2 + 2 * 3) * discriminator)
 
 
-def measure_layers(settings: Config, limit: float, repeats: int, progress: Any = None) -> list[dict[str, Any]]:
+def measure_layers(
+    settings: Config, limit: float, repeats: int, progress: Progress | None = None
+) -> list[dict[str, Any]]:
     """Measure each convolution with its gradients at the batch of the step: ms, GFLOP/s, share of the limit."""
     rows = []
     found = list(layers(settings))
@@ -140,7 +143,7 @@ def measure_layers(settings: Config, limit: float, repeats: int, progress: Any =
 
 
 def measure_step(
-    settings: Config, limit: float, steps: int, progress: Any = None, batch_at: BatchAt | None = None
+    settings: Config, limit: float, steps: int, progress: Progress | None = None, batch_at: BatchAt | None = None
 ) -> dict[str, Any]:
     """Measure the train step once compiled: median and spread of the milliseconds of a micro-batch.
 

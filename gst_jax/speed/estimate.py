@@ -5,13 +5,13 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 
 from gst_jax.config import Config
 from gst_jax.data import Batches
 from gst_jax.learning import cyclegan, stepping
+from gst_jax.types import Progress
 
 _STEPS = 4  # the first one warms up
 _ENOUGH_SECONDS = 20.0  # of stepping, where a step is slow
@@ -25,7 +25,7 @@ class Pace:
     step_seconds: float  # median, of one micro-batch
 
 
-def measure_pace(batches: Batches, settings: Config, progress: Any = None) -> Pace:
+def measure_pace(batches: Batches, settings: Config, progress: Progress | None = None) -> Pace:
     """Compile the train step, then time a few micro-batches; what they learn is thrown away.
 
     Args:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from gst_jax.types import Array
 
 
 class Estimate(NamedTuple):
@@ -18,7 +19,7 @@ class Estimate(NamedTuple):
 
 
 def bootstrap(
-    statistic: Callable[[NDArray[np.intp]], float],
+    statistic: Callable[[Array], float],
     tracks: int,
     seed: int = 0,
     repeats: int = 1000,
@@ -48,7 +49,7 @@ def bootstrap(
     return Estimate(value, float(low), float(high))
 
 
-def mean(values: Sequence[float] | NDArray, seed: int = 0) -> Estimate:
+def mean(values: Sequence[float] | Array, seed: int = 0) -> Estimate:
     """Return the mean of one figure per track, [tracks], with its interval."""
     array = np.asarray(values, np.float64)
     return bootstrap(lambda draw: float(array[draw].mean()), len(array), seed)

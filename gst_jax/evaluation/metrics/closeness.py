@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from gst_jax.types import Array
 
 POWER_FLOOR = 1e-5  # -50 dB, the floor of the log-mels: what lies below it is silence
 
@@ -24,7 +23,7 @@ def log_mel_distance(log_mel: Array, truth: Array) -> float:
     return float(np.mean(np.abs(log_mel - truth)))
 
 
-def log_spectral_distance(spectrum: NDArray, truth: NDArray) -> float:
+def log_spectral_distance(spectrum: Array, truth: Array) -> float:
     """Return the log-spectral distance (Gray and Markel, 1976): RMS over frequency, mean over frames.
 
     Args:
@@ -61,10 +60,10 @@ def mfcc_distance(log_mel: Array, truth: Array) -> float:
     return float(np.mean(np.linalg.norm(mfcc(log_mel) - mfcc(truth), axis=-1)))
 
 
-def _decibels(spectrum: NDArray) -> NDArray:
+def _decibels(spectrum: Array) -> Array:
     return 10 * np.log10(np.maximum(np.square(np.abs(spectrum)), POWER_FLOOR))
 
 
-def _check_aligned(one: NDArray, other: NDArray) -> None:
+def _check_aligned(one: Array, other: Array) -> None:
     if one.shape != other.shape or not len(one):
         raise ValueError(f"sounds of shape {one.shape} and {other.shape} cannot be compared frame by frame")

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gst_jax.evaluation.metrics.transcription import Transcription
-
-Array = NDArray[np.floating]
+from gst_jax.types import Array
 
 ONSET_TOLERANCE = 0.05  # seconds, as in MIREX
 BEAT_TOLERANCE = 0.07

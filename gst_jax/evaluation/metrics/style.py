@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 import scipy.spatial
-from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
+from gst_jax.types import Array
 
 _DIMENSIONS = 16
 _SHRINKAGE = 0.3  # towards a sphere: there are more features than tracks
@@ -89,9 +88,7 @@ def kernel_means(one: Sequence[Array], other: Sequence[Array], width: float) -> 
     return kernel
 
 
-def kernel_distance(
-    within_one: Array, within_other: Array, across: Array, draw: NDArray[np.intp] | None = None
-) -> float:
+def kernel_distance(within_one: Array, within_other: Array, across: Array, draw: Array | None = None) -> float:
     """Return the unbiased squared maximum mean discrepancy (Gretton et al., 2012, equation 3) of two sets of tracks.
 
     The windows of one track are no independent sample, so only pairs of different tracks count inside a set.
@@ -134,7 +131,7 @@ def diversity(tracks: Sequence[Array]) -> float:
     return float(np.sqrt(2 * np.sum(centres.var(axis=0, ddof=1))))
 
 
-def _pairs(means: Array, draw: NDArray[np.intp]) -> float:
+def _pairs(means: Array, draw: Array) -> float:
     different = draw[:, None] != draw
     return float(means[np.ix_(draw, draw)][different].mean()) if different.any() else float("nan")
 

@@ -7,12 +7,10 @@ equaliser does, changes next to nothing here; what remains is rhythm, attack, de
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig
-
-Array = NDArray[np.floating]
+from gst_jax.types import Array
 
 WINDOW_SECONDS, HOP_SECONDS = 4.0, 2.0
 _BANDS = 8  # groups of neighbouring mel bins, and of neighbouring frequencies

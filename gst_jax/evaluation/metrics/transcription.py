@@ -8,10 +8,9 @@ from functools import lru_cache
 import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
-Array = NDArray[np.floating]
+from gst_jax.types import Array
 
 LOWEST, HIGHEST = 36, 96  # MIDI numbers of the pitches: 65 Hz to 2093 Hz
 HOP_SECONDS = 0.032  # between frames of pitch
@@ -33,10 +32,10 @@ _TIGHTNESS = 100.0  # of the beat to its tempo (Ellis, 2007)
 class Transcription:
     """What one sound plays."""
 
-    roll: NDArray[np.bool_]  # [T, pitches], frames of HOP_SECONDS
+    roll: Array  # [T, pitches], frames of HOP_SECONDS
     chroma: Array  # [T, 12], of unit length or 0
-    chords: NDArray[np.intp]  # [T], 0 to 11 major, 12 to 23 minor, -1 silence
-    notes: NDArray[np.floating]  # [notes, 2]: onset in seconds, MIDI number
+    chords: Array  # [T], 0 to 11 major, 12 to 23 minor, -1 silence
+    notes: Array  # [notes, 2]: onset in seconds, MIDI number
     onsets: Array  # [onsets] seconds
     beats: Array  # [beats] seconds
 
@@ -148,7 +147,7 @@ def find_beats(strength: Array) -> Array:
     return np.array(beats[::-1]) * ONSET_HOP_SECONDS
 
 
-def find_chords(chroma: Array) -> NDArray[np.intp]:
+def find_chords(chroma: Array) -> Array:
     """Name the nearest major or minor triad of each frame, over 0.7 s: [T, 12] -> [T]."""
     smooth = uniform_filter1d(chroma, max(1, round(_CHORD_SECONDS / HOP_SECONDS)), axis=0, mode="nearest")
     triads = np.zeros((24, 12))
@@ -160,7 +159,7 @@ def find_chords(chroma: Array) -> NDArray[np.intp]:
     return chords
 
 
-def _sounding(activity: Array) -> NDArray[np.bool_]:
+def _sounding(activity: Array) -> Array:
     """Tell which pitches sound: local maxima over pitch that are strong for the track, [T, pitches]."""
     strong = np.quantile(activity.max(axis=1), 0.9) if len(activity) else 0.0
     if strong < 1e-4:
@@ -175,7 +174,7 @@ def _chroma(activity: Array) -> Array:
     return chroma / np.maximum(np.linalg.norm(chroma, axis=1, keepdims=True), 1e-9)
 
 
-def _notes(roll: NDArray[np.bool_], onsets: Array) -> Array:
+def _notes(roll: Array, onsets: Array) -> Array:
     """Turn runs of a sounding pitch into notes; a start within half a window of an onset moves onto it."""
     padded = np.pad(roll, ((1, 1), (0, 0))).astype(np.int8)
     change = np.diff(padded, axis=0)  # [T + 1, pitches]
