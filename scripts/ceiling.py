@@ -1,22 +1,22 @@
-"""Ask how near pairs would bring the generator to the re-orchestrated truth: a ceiling for training without pairs.
+"""Measure how near the generator comes when paired tunes teach it: a ceiling for training without pairs.
 
-    python scripts/ceiling.py --runs pretrained/folk_rock pretrained/folk_jazz --out=results/ceiling.json
+    python scripts/ceiling.py --minutes=2 --runs=runs/folk_rock,runs/folk_jazz --out=results/ceiling.json
 
-For each direction the generator of a run, as it was before any training, learns from tunes of the built-in corpus
-with the same notes on the target's instruments, by mean absolute error on log-mels; it is measured on others.
+For each direction of a run, a generator that has not been trained learns from tunes of the built-in corpus, each
+played by the instruments of either genre, by the mean absolute error of log-mels. It is measured on the test tunes.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import time
-from pathlib import Path
 
+import command
 import jax
 import numpy as np
 import optax
+from absl import flags
 from tqdm import tqdm
 
 from gst_jax import sound
@@ -27,28 +27,28 @@ from gst_jax.evaluation import hearing, songs
 from gst_jax.evaluation.metrics import bootstrap, closeness
 from gst_jax.learning import cyclegan, losses
 from gst_jax.runs import provenance
+from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.sound import loudness
 
 BATCH, LEARNING_RATE = 8, 4e-4
+TUNES = 20  # of 20 s, to learn from
+
+_RUNS = flags.DEFINE_list("runs", None, "run directories on the built-in corpus, separated by commas", required=True)
+_MINUTES = flags.DEFINE_float("minutes", None, "of training in each direction", required=True, lower_bound=0)
+_OUT = flags.DEFINE_string("out", None, "JSON file to write", required=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", nargs="+", required=True, help="run directories on the built-in corpus")
-    parser.add_argument("--tunes", type=int, default=20, help="pairs of 20 s to learn from")
-    parser.add_argument("--minutes", type=float, default=3.0, help="of training a direction")
-    parser.add_argument("--split", default="test", choices=songs.SPLITS)
-    parser.add_argument("--out", required=True, help="JSON file to write")
-    arguments = parser.parse_args()
+    """Teach, measure and write down every direction of every run."""
     directions = {}
-    for run_dir in arguments.runs:
+    for run_dir in _RUNS.value:
         run = RunDirectory.open(run_dir)
-        for (source, target), tunes in songs.gather(run, arguments.split).songs.items():
-            shown = tqdm(range(arguments.tunes), desc=f"{source} as {target}", unit="pair")
+        for (source, target), tunes in songs.gather(run, "test").songs.items():
+            shown = tqdm(range(TUNES), desc=f"{source} as {target}", unit="pair")
             pairs = [pair(number, source, target, run) for number in shown]
             trained = translator.Translator.from_run(run_dir, to=target)
-            taught = translator.compiled(learn(pairs, run, arguments.minutes), run, source, target)
+            taught = translator.compiled(learn(pairs, run, _MINUTES.value), run, source, target)
             directions[f"{source}_to_{target}"] = found = {
                 "untouched input": distances(None, tunes, run),
                 "conversion": distances(trained, tunes, run),
@@ -59,10 +59,8 @@ def main() -> None:
                     f"{name} {value:.1f} [{low:.1f}, {high:.1f}]" for name, (value, low, high) in figures.items()
                 )
                 print(f"{source} to {target}: {row}:", ", ".join(cells), flush=True)
-    out = Path(arguments.out)
-    temporary = out.with_name(out.name + ".tmp")
-    temporary.write_text(json.dumps({"directions": directions, "provenance": provenance.collect()}, indent=1) + "\n")
-    temporary.replace(out)
+    result = {"directions": directions, "provenance": provenance.collect()}
+    write_text(_OUT.value, json.dumps(result, indent=1) + "\n")
 
 
 def pair(number: int, source: str, target: str, run: RunDirectory) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +70,7 @@ def pair(number: int, source: str, target: str, run: RunDirectory) -> tuple[np.n
         samples = library.samples_of(0, library.Track("", "pairs", number, source, player))
         rate = run.config.audio.sample_rate
         waveform = sound.resample(sound.mono(samples), SAMPLE_RATE, rate)
-        waveform = waveform * loudness.gain_to_reference(waveform, rate)
+        waveform = waveform * loudness.gain_to_reference([waveform], rate)
         statistics = run.statistics[player]
         log_mel = sound.log_mel(waveform, run.config.audio)
         sides.append((log_mel - np.array(statistics.mean)) / np.array(statistics.deviation))
@@ -120,4 +118,4 @@ def distances(translator: translator.Translator | None, tunes: list[songs.Song],
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

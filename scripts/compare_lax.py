@@ -1,25 +1,29 @@
-"""Compare each convolution with XLA's own: python scripts/compare_lax.py --out=results/bench_layers.json.
+"""Compare each convolution of configs/pictures.toml with XLA's own.
 
-Forward, input gradient and kernel gradient at the batch of the train step (4 segments), ours and
-`lax.conv_general_dilated` in turn; the least of many times, as other programs only ever lengthen them.
+    python scripts/compare_lax.py --repeats=40 --out=results/bench_layers.json
+
+Times the forward pass and the gradients of input and kernel at the batch of the train step (4 segments), ours and
+`lax.conv_general_dilated` in turn. Each figure is the least of many times: other programs can only make them longer.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
-from pathlib import Path
+
+import command
+from absl import flags
 
 from gst_jax import config
 from gst_jax.runs import provenance, startup
+from gst_jax.runs.atomic import write_text
+
+_REPEATS = flags.DEFINE_integer("repeats", 60, "times that each is run", lower_bound=1)
+_OUT = flags.DEFINE_string("out", None, "JSON file to write", required=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=60)
-    parser.add_argument("--out", help="JSON file to write")
-    arguments = parser.parse_args()
+    """Measure every layer."""
     startup.prepare()
     from gst_jax.speed import benchmark
 
@@ -27,15 +31,10 @@ def main() -> None:
     limit = benchmark.sgemm_gflops(30)
     print(f"sgemm {limit:.0f} GFLOP/s")
     print(f"{'ms: lax -> ours':24s}{'forward':>20s}{'input gradient':>20s}{'kernel gradient':>20s}")
-    rows = [
-        measure(layer, 2 * settings.training.batch_size, arguments.repeats) for layer in benchmark.layers(settings)
-    ]
-    if arguments.out:
-        target = Path(arguments.out)
-        temporary = target.with_name(target.name + ".tmp")
-        result = {"sgemm_gflops": limit, "layers": rows, "provenance": provenance.collect()}
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
-        temporary.replace(target)
+    batch = 2 * settings.training.batch_size
+    rows = [measure(layer, batch, _REPEATS.value) for layer in benchmark.layers(settings)]
+    result = {"sgemm_gflops": limit, "layers": rows, "provenance": provenance.collect()}
+    write_text(_OUT.value, json.dumps(result, indent=1) + "\n")
 
 
 def measure(layer: tuple, batch: int, repeats: int) -> dict:
@@ -88,4 +87,4 @@ def measure(layer: tuple, batch: int, repeats: int) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

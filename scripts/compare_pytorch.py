@@ -1,16 +1,16 @@
 """Compare the train step with PyTorch's: first that both compute the same, then how long each takes.
 
     pip install -e '.[bench]'
-    python scripts/compare_pytorch.py --out=results/bench_pytorch.json
+    python scripts/compare_pytorch.py --rounds=12 --out=results/bench_pytorch.json
 
-PyTorch's networks, losses, batch, accumulation and optimizer are ours, written with torch.nn; its rivals are eager
-and torch.compile, in default and channels-last layout. Each contestant has its own process with the same threads, and
-they make an update in turn, so that whatever else the machine does hits all of them alike.
+The networks, losses, batch, accumulation and optimizer are those of configs/pictures.toml, written with torch.nn.
+PyTorch competes four times: eager and compiled, in its default layout and in channels-last. Each contestant has a
+process of its own with the same threads. They make one update each in turn, so that whatever else the machine does
+slows all of them alike.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -19,10 +19,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import command
 import numpy as np
+from absl import flags
 
 from gst_jax import config
 from gst_jax.runs import provenance, startup
+from gst_jax.runs.atomic import write_text
 
 RIVALS = ("eager", "eager channels-last", "compiled", "compiled channels-last")
 OURS = "gst_jax"
@@ -30,41 +33,34 @@ OURS = "gst_jax"
 # turns one element's whole derivative around, in float32 PyTorch as well, so gradients come no closer than this.
 TOLERANCES = {"outputs": 1e-5, "losses": 1e-5, "gradients": 2e-2}
 
+_ROUNDS = flags.DEFINE_integer("rounds", 15, "updates of each contestant", lower_bound=1)
+_OUT = flags.DEFINE_string("out", None, "JSON file to write", required=True)
+_WORKER = flags.DEFINE_string("worker", None, "for the script itself: be this contestant")
+_FOLDER = flags.DEFINE_string("folder", None, "for the script itself: where contestants leave files for one another")
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="configs/pictures.toml", help="TOML file of settings of 2-D networks")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--rounds", type=int, default=15, help="updates of each contestant")
-    parser.add_argument("--no_compile", action="store_true", help="leave out torch.compile, which takes minutes")
-    parser.add_argument("--out", help="JSON file to write")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    startup.prepare(arguments.threads)
-    settings = config.load(arguments.config)
-    if arguments.worker:
-        work(arguments.worker, settings, Path(arguments.folder), arguments.threads)
+    """Let the contestants step in turn, or be one of them."""
+    startup.prepare()
+    settings = config.load("configs/pictures.toml")
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if _WORKER.value:
+        work(_WORKER.value, settings, Path(_FOLDER.value), threads)
         return
-    rivals = [name for name in RIVALS if not (arguments.no_compile and name.startswith("compiled"))]
     with tempfile.TemporaryDirectory() as folder:
-        contestants = {name: Worker(name, arguments, folder) for name in (OURS, *rivals)}
+        contestants = {name: Worker(name, folder) for name in (OURS, *RIVALS)}
         equality = json.loads((Path(folder) / "equality.json").read_text())
         show_equality(equality)
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
-        for _ in range(arguments.rounds):
+        for _ in range(_ROUNDS.value):
             for name, worker in contestants.items():
                 times[name].append(worker.step())
         for worker in contestants.values():
             worker.stop()
-    result = {"equality": equality, "threads": arguments.threads} | summary(times)
+    result = {"equality": equality, "threads": threads} | summary(times)
     result["first_step_s"] = {name: worker.first for name, worker in contestants.items()}
     result["provenance"] = provenance.collect()
-    if arguments.out:
-        target = Path(arguments.out)
-        temporary = target.with_name(target.name + ".tmp")
-        temporary.write_text(json.dumps(result, indent=1))
-        temporary.replace(target)
+    write_text(_OUT.value, json.dumps(result, indent=1) + "\n")
 
 
 def show_equality(equality: dict) -> None:
@@ -102,13 +98,12 @@ def summary(times: dict[str, list[tuple[float, float]]]) -> dict:
 class Worker:
     """A contestant in its own process, which steps when told."""
 
-    def __init__(self, name: str, arguments: argparse.Namespace, folder: str) -> None:
+    def __init__(self, name: str, folder: str) -> None:
+        """Start it, and wait for its first step."""
         print(f"starting {name} ...", file=sys.stderr, flush=True)
-        command = [sys.executable, __file__, "--worker", name, "--folder", folder]
-        command += ["--threads", str(arguments.threads)]
-        command += ["--config", arguments.config] if arguments.config else []
+        call = [sys.executable, *sys.argv, f"--worker={name}", f"--folder={folder}"]
         # Every contestant gets the same environment, large pages included.
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         (self.first,) = self._answer()
 
     def step(self) -> tuple[float, float]:
@@ -118,6 +113,7 @@ class Worker:
         return passed, spent
 
     def stop(self) -> None:
+        """End its process."""
         self.process.stdin.close()
         self.process.wait()
 
@@ -206,4 +202,4 @@ def prepare_torch(name, settings, batch, folder, threads):
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,13 +1,12 @@
 """Measure how the cost of a train step grows with batch, frames, channels, hours of sound, cores and devices.
 
-    python scripts/growth.py --out=results/growth.json --plot=results/growth.png
+    python scripts/growth.py --steps=5 --out=results/growth.json --plot=results/growth.png
 
-Every point is a process of its own (python scripts/growth.py --point ...), so that cores and devices can differ.
+Every point is a process of its own, so that cores and devices can differ.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -16,10 +15,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import command
 import numpy as np
+from absl import flags
 
 from gst_jax import config
 from gst_jax.runs import provenance, startup
+from gst_jax.runs.atomic import replacing, write_text
 from gst_jax.runs.directory import Statistics
 
 if TYPE_CHECKING:
@@ -34,23 +36,22 @@ SWEEPS = {
     "devices": [("devices", value) for value in (1, 2)],
 }
 
+_STEPS = flags.DEFINE_integer("steps", 8, "micro-batches of each point", lower_bound=1)
+_OUT = flags.DEFINE_string("out", None, "JSON file to write", required=True)
+_PLOT = flags.DEFINE_string("plot", None, "picture to write", required=True)
+_POINT = flags.DEFINE_string("point", None, "for the script itself: measure this point in this process")
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=8, help="micro-batches of each point")
-    parser.add_argument("--out", required=True, help="JSON file to write")
-    parser.add_argument("--plot", help="picture to write")
-    parser.add_argument("--point", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.point:
-        print(json.dumps(measure(*json.loads(arguments.point), arguments.steps)))
+    """Measure every point, each in its own process, or one of them in this one."""
+    if _POINT.value:
+        print(json.dumps(measure(*json.loads(_POINT.value), _STEPS.value)))
         return
     rows = []
     for sweep, points in SWEEPS.items():
         for point in points:
-            command = [sys.executable, __file__, "--point", json.dumps(point), "--out", arguments.out]
-            command += ["--steps", str(arguments.steps)]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            call = [sys.executable, *sys.argv, f"--point={json.dumps(point)}"]
+            done = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True)
             rows.append({"sweep": sweep, "value": point[1]} | json.loads(done.stdout.splitlines()[-1]))
             row = rows[-1]
             print(
@@ -60,12 +61,8 @@ def main() -> None:
                 flush=True,
             )
     result = {"points": rows, "provenance": provenance.collect()}
-    target = Path(arguments.out)
-    temporary = target.with_name(target.name + ".tmp")
-    temporary.write_text(json.dumps(result, indent=1) + "\n")
-    temporary.replace(target)
-    if arguments.plot:
-        plot(rows, arguments.plot)
+    write_text(_OUT.value, json.dumps(result, indent=1) + "\n")
+    plot(rows, _PLOT.value)
 
 
 def measure(key: str, value: float, steps: int) -> dict[str, float]:
@@ -122,8 +119,9 @@ def plot(rows: list[dict], path: str) -> None:
         axis.minorticks_off()
     axes[0].set_ylabel("ms a micro-batch")
     axes[0].legend()
-    figure.savefig(path, dpi=120)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,28 +1,27 @@
-"""Ask a music tagger that never saw this project how near conversions are to the target genre.
+"""Measure how near conversions are to the target genre in the embedding of a music tagger made elsewhere.
 
     pip download --no-deps musicnn==0.1.0
     python scripts/outside_judge.py --weights=musicnn-0.1.0-py3-none-any.whl --out=results/outside_judge.json \
-        --runs pretrained/folk_rock pretrained/folk_jazz
+        --runs=pretrained/folk_rock,pretrained/folk_jazz
 
 The tagger is musicnn (Pons & Serra 2019, "musicnn: pre-trained convolutional neural networks for music audio
-tagging"), trained on listeners' tags. Its package needs an old TensorFlow, so its weights are read out of the
-wheel, and the network is written down here. Its judgement is the kernel distance between tracks in its penultimate
-layer, by which nothing here was trained or chosen.
+tagging"), trained on listeners' tags. Its package needs an old TensorFlow. So its weights are read from the wheel,
+and the network is written out here. The measure is the kernel distance between tracks in the penultimate layer.
+Nothing in this project was trained or chosen by it.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import json
-import struct
 import zipfile
-from collections.abc import Iterator
-from pathlib import Path
 
+import command
 import jax
 import librosa
 import numpy as np
+import tensor_bundle
+from absl import flags
 from jax import numpy as jnp
 
 from gst_jax.evaluation import hearing
@@ -30,70 +29,27 @@ from gst_jax.evaluation.methods import make_rows
 from gst_jax.evaluation.metrics import bootstrap, style
 from gst_jax.evaluation.songs import gather
 from gst_jax.runs import provenance
+from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.types import Array
 
-MODEL = "MSD_musicnn"
+MODEL = "musicnn/MSD_musicnn/"  # in the wheel
 FRAMES, STEP = 187, 93  # of a window, 3 s; from one to the next
+TAGS = {"rock": 0, "jazz": 9, "folk": 20}  # of the tagger's fifty
+ROWS = ("conversion", "untouched input", "equaliser", "distortion", "musaicing", "untrained generator")
+
+_WEIGHTS = flags.DEFINE_string("weights", None, "wheel of musicnn", required=True)
+_RUNS = flags.DEFINE_list("runs", None, "run directories on the built-in corpus, separated by commas", required=True)
+_SPLIT = flags.DEFINE_enum("split", "test", ["validation", "test"], "choose by validation, report test once")
+_OUT = flags.DEFINE_string("out", None, "JSON file to write", required=True)
 
 
-def read_checkpoint(wheel: str) -> dict[str, Array]:
-    """Read the variables of the tagger, a TensorFlow "tensor bundle": a sorted table of names beside raw numbers."""
-    with zipfile.ZipFile(wheel) as archive:
-        table = archive.read(f"musicnn/{MODEL}/.index")
-        numbers = archive.read(f"musicnn/{MODEL}/.data-00000-of-00001")
-    _, at = read_varints(table, len(table) - 48, 2)  # the footer: where the index of indices lies, then the index
-    (offset, size), _ = read_varints(table, at, 2)
-    variables = {}
-    for _, handle in entries(table[offset : offset + size]):
-        (offset, size), _ = read_varints(handle, 0, 2)
-        for name, entry in entries(table[offset : offset + size]):
-            fields = dict(read_message(entry))
-            if name and fields.get(1) == 1:  # float32
-                shape = [dict(read_message(value)).get(1, 1) for _, value in read_message(fields.get(2, b""))]
-                start = fields.get(4, 0)
-                variables[name.decode()] = np.frombuffer(numbers[start : start + fields[5]], "<f4").reshape(shape)
-    return variables
-
-
-def read_varints(data: bytes, at: int, count: int) -> tuple[list[int], int]:
-    """Read integers of seven bits a byte, lowest first; return them with where they end."""
-    values = []
-    for _ in range(count):
-        value = shift = 0
-        while True:
-            byte = data[at]
-            value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
-            if byte < 128:
-                break
-        values.append(value)
-    return values, at
-
-
-def entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the keys and values of a block of the table; each key shares a beginning with the one before."""
-    end = len(block) - 4 - 4 * struct.unpack("<I", block[-4:])[0]
-    at, key = 0, b""
-    while at < end:
-        (shared, fresh, length), at = read_varints(block, at, 3)
-        key = key[:shared] + block[at : at + fresh]
-        yield key, block[at + fresh : at + fresh + length]
-        at += fresh + length
-
-
-def read_message(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield the numbered fields of a protocol buffer: integers, or bytes."""
-    at = 0
-    while at < len(data):
-        (tag,), at = read_varints(data, at, 1)
-        if tag & 7 == 0:
-            (value,), at = read_varints(data, at, 1)
-        elif tag & 7 == 2:
-            (length,), at = read_varints(data, at, 1)
-            value, at = data[at : at + length], at + length
-        else:
-            value, at = data[at : at + 4], at + 4
-        yield tag >> 3, value
+def main() -> None:
+    """Measure every run."""
+    with zipfile.ZipFile(_WEIGHTS.value) as wheel:
+        tagger = make_tagger(tensor_bundle.read(wheel, MODEL))
+    runs = {run: judge(run, tagger, _SPLIT.value) for run in _RUNS.value}
+    write_text(_OUT.value, json.dumps({"runs": runs, "provenance": provenance.collect()}, indent=1) + "\n")
 
 
 def log_mel(waveform: Array) -> Array:
@@ -144,10 +100,6 @@ def make_tagger(v: dict[str, Array]):
     return jax.jit(tagger)
 
 
-TAGS = {"rock": 0, "jazz": 9, "folk": 20}  # of the tagger's fifty
-ROWS = ("conversion", "untouched input", "equaliser", "distortion", "musaicing", "untrained generator")
-
-
 def listen(tagger, waveform: Array, rate: int) -> tuple[Array, Array]:
     """Return the penultimate layer of each window of a waveform [N], [W, 200], and its tags' scores, [W, 50]."""
     frames = log_mel(hearing.common(waveform, rate))
@@ -189,19 +141,5 @@ def judge(run_dir: str, tagger, split: str) -> dict:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", required=True, help="wheel of musicnn")
-    parser.add_argument("--runs", nargs="+", required=True, help="run directories")
-    parser.add_argument("--split", default="test", choices=["validation", "test"], help="of the built-in corpus")
-    parser.add_argument("--out", required=True, help="JSON to write")
-    arguments = parser.parse_args()
-    tagger = make_tagger(read_checkpoint(arguments.weights))
-    result = {run: judge(run, tagger, arguments.split) for run in arguments.runs}
-    temporary = Path(f"{arguments.out}.tmp")
-    temporary.write_text(json.dumps({"runs": result, "provenance": provenance.collect()}, indent=1) + "\n")
-    temporary.replace(arguments.out)
-
-
 if __name__ == "__main__":
-    main()
+    command.run(main)

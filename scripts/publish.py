@@ -1,19 +1,24 @@
 """Make a small run directory to hand on: the averaged generators alone, in half precision, with their settings.
 
-python -m gst_jax.train --pair=folk_jazz --config=configs/frames.toml
 python scripts/publish.py --run=runs/folk_jazz --out=pretrained/folk_jazz
 """
 
 from __future__ import annotations
 
-import argparse
+import command
+from absl import flags
 
-from gst_jax.learning import checkpoint
-from gst_jax.runs.directory import RunDirectory
+_RUN = flags.DEFINE_string("run", None, "run directory of gst_jax.train", required=True)
+_OUT = flags.DEFINE_string("out", None, "folder to make", required=True)
+
+
+def main() -> None:
+    """Export the generators."""
+    from gst_jax.learning import checkpoint
+    from gst_jax.runs.directory import RunDirectory
+
+    checkpoint.export_generators(RunDirectory.open(_RUN.value), _OUT.value)
+
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="run directory of gst_jax.train")
-    parser.add_argument("--out", required=True, help="folder to make")
-    arguments = parser.parse_args()
-    checkpoint.export_generators(RunDirectory.open(arguments.run), arguments.out)
+    command.run(main)

@@ -1,0 +1,315 @@
+"""Write the tables of README.md and results/ from the JSON files in results/.
+
+    python scripts/tables.py
+
+A page says `<!-- table: NAME -->` where a table begins and `<!-- end -->` where it ends; what stands between is what
+the function TABLES[NAME] returns. To add a table, write a function, name it in TABLES, put the two lines into a page.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import command
+
+from gst_jax.runs.atomic import write_text
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+PAGES = (ROOT / "README.md", *(RESULTS / page for page in ("README.md", "training.md", "speed.md")))
+PAIRS = ("folk_rock", "folk_jazz")
+
+MAIN = ("conversion", "untrained generator", "equaliser", "untouched input", "true target, rearranged")
+METHODS = (
+    *("conversion", "untrained generator", "equaliser", "equaliser, a filter alone", "distortion", "musaicing"),
+    *("untouched input", "true target, rearranged", "true target, reorchestrated"),
+)
+REAL_METHODS = (*METHODS[:7], "true target, training tracks")
+TITLES = {
+    "true target, rearranged": "*true arrangement*",
+    "true target, reorchestrated": "*the same notes re-orchestrated*",
+    "true target, training tracks": "*training tracks of the target*",
+}
+CLOSENESS, STYLE, CALLED = "log-mel distance (dB)", "kernel distance to target", "songs called target"
+MARKED = re.compile(r"(<!-- table: (.+?) -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
+
+Directions = dict[str, dict[str, Any]]  # figures of the methods, by "folk to rock"
+
+
+def main() -> None:
+    """Rewrite every page."""
+    for page in PAGES:
+        write_text(page, filled(page.read_text(encoding="utf-8")))
+
+
+def filled(text: str) -> str:
+    """Return a page with each of its tables as the JSON files have it."""
+    return MARKED.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
+
+
+def read(name: str) -> dict[str, Any]:
+    """Read a JSON file of results/."""
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay rows out in Markdown."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
+
+
+def interval(estimate: Sequence[float], places: int) -> str:
+    """Write a figure with its 95 % interval."""
+    value, low, high = (f"{number:.{places}f}" for number in estimate)
+    return f"{value} [{low}, {high}]"
+
+
+def directions(recipe: str) -> Directions:
+    """Return the figures of a recipe's first seed, in all four directions."""
+    runs = [read(f"evaluation_{pair}.json")["recipes"][recipe]["runs"][0] for pair in PAIRS]
+    return by_direction(runs)
+
+
+def real_directions() -> Directions:
+    """Return the figures of the recordings in all four directions."""
+    return by_direction([read(f"evaluation_real_{pair}.json") for pair in PAIRS])
+
+
+def by_direction(runs: Iterable[dict[str, Any]]) -> Directions:
+    """Put the directions of several evaluations side by side."""
+    return {name.replace("_", " "): part for run in runs for name, part in run["directions"].items()}
+
+
+def across(found: Directions, methods: Sequence[str], cell: Callable[[dict[str, Any]], str]) -> str:
+    """Lay out a row for each method and a column for each direction."""
+    rows = [
+        [TITLES.get(method, method), *(cell(part["methods"][method]) for part in found.values())]
+        for method in methods
+    ]
+    return table(["", *found], rows)
+
+
+def style_cell(figures: dict[str, Any]) -> str:
+    return f"{interval(figures['style'][STYLE], 2)}, {figures['style'][CALLED][0]:.0%}"
+
+
+def style() -> str:
+    """Style distance with the songs called the target, of every method."""
+    return across(directions("pretrained"), METHODS, style_cell)
+
+
+def closeness() -> str:
+    """Distance in dB to the same notes re-orchestrated with the notes kept, of every method."""
+
+    def cell(figures: dict[str, Any]) -> str:
+        kept = figures["content"]["note"]
+        return f"{interval(figures['reorchestrated'][CLOSENESS], 1)}, {interval(kept, 2)}"
+
+    return across(directions("pretrained"), METHODS, cell)
+
+
+def summary_of_style() -> str:
+    """The main methods without intervals, with what the untrained generator does better in words."""
+
+    def cell(figures: dict[str, Any]) -> str:
+        return f"{figures['style'][STYLE][0]:.2f}, {figures['style'][CALLED][0]:.0%}"
+
+    found = directions("pretrained")
+    return across(found, MAIN, cell) + "".join(f"\n\n{sentence}" for sentence in untrained_nearer(found))
+
+
+def untrained_nearer(found: Directions) -> Iterator[str]:
+    """Say for each direction in which the untrained generator is nearer in style than the trained one that it is."""
+    for name, part in found.items():
+        trained, untrained = (part["methods"][row]["style"][STYLE][0] for row in MAIN[:2])
+        if untrained < trained:
+            yield (
+                f"From {name} the untrained generator is nearer in style than the trained model: {untrained:.2f} "
+                f"against {trained:.2f}."
+            )
+
+
+def summary_of_closeness() -> str:
+    """Distance to the re-orchestrated notes with the notes kept, of the main methods without intervals."""
+
+    def cell(figures: dict[str, Any]) -> str:
+        return f"{figures['reorchestrated'][CLOSENESS][0]:.1f} dB, {figures['content']['note'][0]:.2f}"
+
+    return across(directions("pretrained"), MAIN, cell)
+
+
+def criteria() -> str:
+    """What is asked of a conversion, and how far it meets that."""
+    found = directions("pretrained")
+    rows = []
+    for same in zip(*(part["criteria"] for part in found.values()), strict=True):
+        label = re.sub(r"(best rival), .*| \(.*", r"\1", same[0][0])
+        cells = (f"{value:.1%}" if met else f"**{value:.1%}**" for _, value, _, met in same)
+        rows.append([label, f"{same[0][2]:.0%}", *cells])
+    return table(["criterion", "at least", *found], rows)
+
+
+def recipes() -> str:
+    """The two recipes beside one another, each with its seeds."""
+
+    def values(kind: str, measure: str, form: str, method: str = "conversion") -> str:
+        return ", ".join(format(part["methods"][method][kind][measure][0], form) for part in parts)
+
+    rows = []
+    for pair in PAIRS:
+        of_pair = read(f"evaluation_{pair}.json")["recipes"]
+        for name in of_pair["default"]["runs"][0]["directions"]:
+            for recipe, tree in of_pair.items():
+                parts = [run["directions"][name] for run in tree["runs"]]
+                rows.append(
+                    [
+                        *(name.replace("_", " "), f"`{recipe}`"),
+                        *(values("style", STYLE, ".2f"), values("style", STYLE, ".2f", "untrained generator")),
+                        *(values("style", CALLED, ".0%"), values("reorchestrated", CLOSENESS, ".1f")),
+                        values("content", "note", ".2f"),
+                    ]
+                )
+    return table(
+        ["direction", "recipe", "style", "style, untrained", "called target", "dB re-orchestrated", "notes"], rows
+    )
+
+
+def seeds() -> str:
+    """What made each seed's figures."""
+    rows = []
+    for pair in PAIRS:
+        for recipe, tree in read(f"evaluation_{pair}.json")["recipes"].items():
+            made = (run["provenance"] for run in tree["runs"])
+            rows.append([pair, f"`{recipe}`", *(f"{one['date']}, commit {one['commit'][:7]}" for one in made)])
+    return table(["pair", "recipe", "seed 0", "seed 1", "seed 2"], rows)
+
+
+def ceiling() -> str:
+    """What the same generator reaches when pairs teach it."""
+    found = {name.replace("_", " "): part for name, part in read("ceiling.json")["directions"].items()}
+    rows = []
+    for method in ("taught by pairs", "conversion", "untouched input"):
+        cells = (", ".join(interval(estimate, 1) for estimate in part[method].values()) for part in found.values())
+        rows.append([method, *cells])
+    return table(["log-mel, log-spectral distance in dB", *found], rows)
+
+
+def outside_judge() -> str:
+    """Kernel distances in the embedding of a music tagger."""
+    found = {name: part for run in read("outside_judge.json")["runs"].values() for name, part in run.items()}
+    rows = [
+        [TITLES.get(method, method), *(interval(part[method][STYLE], 2) for part in found.values())]
+        for method in METHODS
+        if all(method in part for part in found.values())
+    ]
+    return table(["", *found], rows)
+
+
+def real() -> str:
+    """Style, songs called the target and notes on recordings."""
+
+    def cell(figures: dict[str, Any]) -> str:
+        kept = f", {figures['content']['note'][0]:.2f}" if "content" in figures else ""
+        return style_cell(figures) + kept
+
+    return across(real_directions(), REAL_METHODS, cell)
+
+
+def training() -> str:
+    """What training by the main command takes."""
+    rows = []
+    for pair in PAIRS:
+        made = read(f"training_{pair}.json")
+        rows.append(
+            [
+                *(pair, f"{made['steps']}", f"{made['updates']}", f"{made['skipped']}"),
+                *(f"{made['seconds'] / 60:.1f} min", f"{made['compile_seconds']:.0f} s"),
+                f"{made['peak_memory_mb'] / 1000:.1f} GB",
+            ]
+        )
+    return table(["pair", "batches", "updates", "skipped", "stepping", "compilation", "peak memory"], rows)
+
+
+def bench() -> str:
+    """The figures of `gst_jax.bench` for both architectures."""
+    columns = {"the default": read("bench.json"), "`configs/pictures.toml`": read("bench_pictures.json")}
+    lines: dict[str, Callable[[dict[str, Any]], str]] = {
+        "train step of 2 + 2 segments, ms, median (10 to 90 %)": lambda made: (
+            "{median_ms:.0f} ({p10_ms:.0f} to {p90_ms:.0f})".format_map(made["train_step"])
+        ),
+        "GFLOP of it as direct convolution": lambda made: f"{made['train_step']['direct_gflop']:.0f}",
+        "GFLOP/s, share of a matrix product's": lambda made: "{gflops:.0f}, {share_of_sgemm:.0%}".format_map(
+            made["train_step"]
+        ),
+        "compilation, from the cache": lambda made: "{compile_s:.1f} s, {compile_warm_s:.1f} s".format_map(
+            made["train_step"]
+        ),
+        "first step done after the start, with a warm cache": lambda made: (
+            "{first_step_cold_s:.1f} s, {first_step_warm_s:.1f} s".format_map(made["start"])
+        ),
+        "peak memory, when compiling": lambda made: (
+            f"{made['memory']['peak_mb'] / 1000:.2f} GB, {made['memory']['peak_compiling_mb'] / 1000:.2f} GB"
+        ),
+        "3 minutes of 44.1 kHz stereo, file to file, times real time": lambda made: (
+            f"{made['convert']['times_real_time']:.0f}"
+        ),
+    }
+    return table(["", *columns], [[name, *map(show, columns.values())] for name, show in lines.items()])
+
+
+def pytorch() -> str:
+    """Our train step beside PyTorch's."""
+    made = read("bench_pytorch.json")
+    columns = ("median_ms", "p10_ms", "p90_ms", "min_ms", "median_cpu_ms")
+    rows = [[name, *(f"{step[column]:.0f}" for column in columns)] for name, step in made["step"].items()]
+    ratios = {name: f"{part['ratio']:.2f}" for name, part in made["ratios"].items()}
+    rows.append(["PyTorch's best / ours", *(ratios.get(name, "") for name in columns)])
+    return table(["ms a micro-batch", "median", "10 %", "90 %", "least", "processor time"], rows)
+
+
+def layers() -> str:
+    """Each convolution beside XLA's own."""
+    parts = ("forward", "input_gradient", "kernel_gradient")
+    rows = [
+        [layer["layer"], *(f"{layer[part]['lax_ms']:.1f} -> {layer[part]['ours_ms']:.1f}" for part in parts)]
+        for layer in read("bench_layers.json")["layers"]
+    ]
+    return table(["`lax.conv` -> ours, ms at batch 4", *(part.replace("_", " ") for part in parts)], rows)
+
+
+def growth() -> str:
+    """How the cost of a step grows with one thing at a time."""
+    sweeps: dict[str, list[dict[str, Any]]] = {}
+    for point in read("growth.json")["points"]:
+        sweeps.setdefault(point["sweep"], []).append(point)
+    columns = {"value": "g", "median_ms": ".0f", "segments_per_second": ".1f", "peak_mb": ".0f"}
+    rows = []
+    for sweep, points in sweeps.items():
+        cells = (", ".join(format(point[key], form) for point in points) for key, form in columns.items())
+        rows.append([sweep, *cells])
+    return table(["what", "values", "ms a micro-batch", "segments/s", "peak MB"], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "summary of style": summary_of_style,
+    "summary of closeness": summary_of_closeness,
+    "style": style,
+    "closeness": closeness,
+    "criteria": criteria,
+    "recipes": recipes,
+    "seeds": seeds,
+    "ceiling": ceiling,
+    "outside judge": outside_judge,
+    "real": real,
+    "training": training,
+    "bench": bench,
+    "pytorch": pytorch,
+    "layers": layers,
+    "growth": growth,
+}
+
+if __name__ == "__main__":
+    command.run(main)
