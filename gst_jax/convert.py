@@ -10,7 +10,7 @@ _RUN = flags.DEFINE_string("run", None, "Run directory of gst_jax.train.", requi
 _TO = flags.DEFINE_string("to", None, "Genre to convert to, one of the run's pair.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder to write to; an input is never replaced.", required=True)
 _STRENGTH = flags.DEFINE_list("strength", ["1"], "0 gives the input back, 1 converts wholly; several: a folder each.")
-_ROUTE = flags.DEFINE_string("route", None, "How sound is made: mixture (default), gain (closest to the source), ...")
+_ROUTE = flags.DEFINE_string("route", None, "How sound is made: filled (default), gain (closest to the source), ...")
 _FORMAT = flags.DEFINE_string("format", None, "wav, flac, ogg, mp3 or aiff; default: as each input.")
 _BYPASS_MODEL = flags.DEFINE_bool("bypass_model", False, "Leave the log-mel as it is: only analysis and resynthesis.")
 

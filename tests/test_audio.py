@@ -362,15 +362,3 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(rng, tmp_path, suffix):
 def test_a_missing_folder_is_an_error_that_names_it(rng, tmp_path):
     with pytest.raises(OSError, match="nowhere"):
         sound.write_wave(tmp_path / "nowhere" / "song.wav", noise(rng, 100), 16_000)
-
-
-def test_excerpts_are_a_short_file_whole_or_lie_evenly_in_a_long_one(tmp_path):
-    path = tmp_path / "ramp.wav"
-    ramp = np.linspace(-0.9, 0.9, 16_000 * 10, dtype=np.float32)
-    sound.write_wave(path, ramp, 16_000, subtype="FLOAT")
-    whole = np.concatenate(list(sound.read_excerpts(path, 20, 0.5)))
-    np.testing.assert_array_equal(whole[:, 0], ramp)
-    first, middle, last = sound.read_excerpts(path, 3, 0.5)
-    np.testing.assert_array_equal(first[:, 0], ramp[:8_000])
-    np.testing.assert_array_equal(middle[:, 0], ramp[76_000:84_000])
-    np.testing.assert_array_equal(last[:, 0], ramp[-8_000:])

@@ -114,6 +114,50 @@ def test_an_output_of_an_earlier_run_is_replaced(tmp_path):
         jobs.convert(jobs.plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
 
 
+def test_what_a_command_made_is_no_input_of_the_next(tmp_path, monkeypatch):
+    write(tmp_path / "music" / "in.wav")
+    monkeypatch.chdir(tmp_path / "music")
+    for _ in range(2):
+        planned = jobs.plan(["."], "converted")
+        assert [job.source.name for job in planned] == ["in.wav"]
+        jobs.convert(planned, IDENTITY, "converted")
+    assert [path.name for path in (tmp_path / "music").rglob("*.wav")].count("in.wav") == 2
+
+
+@pytest.mark.parametrize("name", ["ক" * 72, "x" * 251, "🎷" * 62])
+def test_a_name_as_long_as_a_file_may_have_is_written(tmp_path, name):
+    source = write(tmp_path / f"{name}.wav")
+    jobs.convert(jobs.plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [source.name]
+
+
+def test_a_file_is_what_a_call_makes_of_its_samples(tmp_path):
+    source = write(tmp_path / "in.wav", 20, 44_100, 2, "FLOAT")
+    jobs.convert(jobs.plan([source], tmp_path / "out"), QUIETER_TREBLE, tmp_path / "out")
+    called = QUIETER_TREBLE(sound.read_wave(source).samples, 44_100)
+    assert sound.read_wave(tmp_path / "out" / "in.wav").samples == pytest.approx(called, abs=1e-5)
+
+
+def test_progress_ends_where_its_total_says(tmp_path):
+    shown = []
+
+    class Bar:
+        def __init__(self, **options):
+            self.done, self.total = 0.0, options["total"]
+            shown.append(self)
+
+        def update(self, seconds):
+            self.done += seconds
+
+        def close(self):
+            pass
+
+    source = write(tmp_path / "in.wav", 3.3)
+    for strength in (0, 1):
+        jobs.convert(jobs.plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out", strength, progress=Bar)
+    assert all(bar.done == pytest.approx(bar.total) for bar in shown) and len(shown) == 2
+
+
 def test_what_cannot_be_converted_is_refused_before_the_work(tmp_path):
     good = write(tmp_path / "good" / "in.wav")
     other = write(tmp_path / "other" / "in.wav")

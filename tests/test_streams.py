@@ -1,7 +1,12 @@
+import threading
+import time
+
 import numpy as np
 import pytest
 
-from gst_jax.conversion import streams
+from gst_jax import sound
+from gst_jax.config import AudioConfig
+from gst_jax.sound import streams
 
 
 @pytest.mark.parametrize("total", [1, 5, 9, 10, 11, 20, 47])
@@ -57,3 +62,64 @@ def test_what_is_forgotten_is_not_kept():
         tape.append(np.zeros((10, 2)))
         tape.forget(tape.end - 5)
     assert tape.end == 1000 and len(tape.rows) == 5
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_reblocking_keeps_every_row(size):
+    rows = np.arange(50)[:, None]
+    cut = list(streams.reblocked(np.split(rows, [0, 3, 4, 40]), size))
+    assert (np.concatenate(cut) == rows).all()
+    assert {len(part) for part in cut[:-1]} <= {size} and 0 < len(cut[-1]) <= size
+
+
+@pytest.mark.parametrize("rate_in", [8_000, 11_027, 16_000, 44_100])
+def test_resampling_a_stream_is_resampling_the_whole(rate_in):
+    wave = np.random.default_rng(0).standard_normal(30_001).astype(np.float32)
+    pieces = streams.resampled(np.split(wave, [0, 1, 999, 20_000]), rate_in, 16_000)
+    whole = sound.resample(wave, rate_in, 16_000)
+    out = np.concatenate(list(pieces))
+    assert abs(len(out) - len(whole)) <= 1
+    assert np.abs(out - whole[: len(out)]).max() < 1e-6
+
+
+def test_measuring_a_stream_is_measuring_the_whole():
+    audio = AudioConfig()
+    wave = np.random.default_rng(0).standard_normal(100_003).astype(np.float32)
+    streamed = np.concatenate(list(streams.log_mels(np.split(wave, [5, 40_000]), audio)))
+    whole = sound.log_mel(np.pad(wave, (0, audio.hop_length)), audio)
+    assert streamed.shape == whole.shape
+    assert np.allclose(streamed, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("limit", [10, 10**9])
+def test_a_spool_gives_back_what_it_was_given(monkeypatch, limit):
+    monkeypatch.setattr(streams, "_SPOOL_BYTES", limit)
+    rows = np.random.default_rng(0).standard_normal((50, 2, 3)).astype(np.float32)
+    spool = streams.Spool()
+    spool.append(rows[:20])
+    assert (spool.read(5, 15) == rows[5:15]).all()
+    spool.append(rows[20:])
+    assert (spool.read(15, 30) == rows[15:30]).all() and spool.end == 50
+    assert (spool.read(45, 99) == rows[45:]).all() and len(spool.read(50, 60)) == 0
+    spool.close()
+
+
+def test_mapping_keeps_the_order_and_works_on_several_at_once():
+    together = threading.Barrier(3, timeout=10)  # broken unless three threads meet
+
+    def slow_at_first(number):
+        together.wait()
+        time.sleep(0.05 if number == 0 else 0)
+        return -number
+
+    assert list(streams.mapped(slow_at_first, range(6), 3)) == [0, -1, -2, -3, -4, -5]
+
+
+def test_mapping_takes_few_items_ahead_and_passes_errors_on():
+    taken = []
+    results = streams.mapped(lambda number: 1 // (number - 10), (taken.append(n) or n for n in range(100)), 2)
+    next(results)
+    assert len(taken) <= 4
+    with pytest.raises(ZeroDivisionError):
+        list(results)
+    assert len(taken) <= 14

@@ -35,7 +35,7 @@ def decibels(ratio):
 def test_equal_log_mels_give_the_source_back(rate):
     source = noise(rate // 2, channels=2)
     frames = log_mel(source, rate)
-    for route, floor in (("gain", -120), ("mixture", -50)):  # dB; a step of Griffin-Lim rings at the ends
+    for route, floor in (("gain", -120), ("filled", -50)):  # dB; a step of Griffin-Lim rings at the ends
         error = synthesize(source, rate, frames, frames, AUDIO, route) - source
         assert decibels(error.std() / source.std()) < floor
 
@@ -111,17 +111,17 @@ def test_frames_may_start_before_the_sound():
     assert np.abs(part - whole[8_000:24_000])[1024:-1024].max() < 1e-4
 
 
-def test_the_mixture_fills_what_the_source_lacks():
+def test_filling_adds_what_the_source_lacks():
     source = sine(440)
     frames, target = log_mel(source), log_mel(source + noise(16_000, level=0.005))
     error = {
         route: np.abs(log_mel(synthesize(source, 16_000, frames, target, AUDIO, route)) - target).mean()
         for route in synthesis.ROUTES
     }
-    assert error["mixture"] < 3 and error["griffin_lim"] < 3 and error["gain"] > 10
+    assert error["filled"] < 3 and error["griffin_lim"] < 3 and error["gain"] > 10
 
 
-@pytest.mark.parametrize("route", ["mixture", "griffin_lim"])
+@pytest.mark.parametrize("route", ["filled", "griffin_lim"])
 def test_an_empty_channel_stays_empty(route):
     source = noise(16_000, channels=2) * np.array([1, 0], np.float32)
     frames = log_mel(source)
@@ -136,7 +136,7 @@ def test_attacks_stay_sharp():
         source[attack : attack + 4_000, 0] = burst
     frames = log_mel(source)
     tilted = np.where(frames > -45, frames + np.linspace(-12, 12, 64, dtype=np.float32), frames)
-    for route, floor in (("gain", -45), ("mixture", -35)):
+    for route, floor in (("gain", -45), ("filled", -35)):
         out = synthesize(source, 16_000, frames, tilted, AUDIO, route)
         for attack in (8_000, 20_000):
             before, after = out[attack - 400 : attack - 32], out[attack : attack + 400]

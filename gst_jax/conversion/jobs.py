@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -12,13 +13,12 @@ from typing import Any
 
 from gst_jax import sound
 from gst_jax.config import ConfigError
-from gst_jax.conversion import streams, synthesis
+from gst_jax.conversion import synthesis
 from gst_jax.conversion.translator import Translator
-from gst_jax.sound import AudioError, loudness
+from gst_jax.sound import AudioError, streams
 from gst_jax.types import Array, Progress
 
 _AHEAD = 16  # half seconds of sound that may wait for the encoder
-_EXCERPTS = 60  # half seconds of sound by which a file's level is judged
 FORMATS = ("wav", "flac", "ogg", "mp3", "aiff")
 
 
@@ -37,7 +37,8 @@ def plan(
 ) -> list[Job]:
     """Say what would be written where, after checking all of it by the files' headers.
 
-    A file goes to `out/name`, a folder to `out/folder/...` with its tree kept.
+    A file goes to `out/name`, a folder to `out/folder/...` with its tree kept. Where `out` lies within such a folder,
+    what it holds is no input: the outputs of an earlier call are not converted again.
 
     Args:
         inputs: files or folders.
@@ -50,7 +51,7 @@ def plan(
     """
     if format is not None and format not in FORMATS:
         raise ConfigError(f"--format={format!r} is not one of {', '.join(FORMATS)}")
-    jobs = [_job(path, under, Path(out), format) for path, under in _found(inputs)]
+    jobs = [_job(path, under, Path(out), format) for path, under in _found(inputs, Path(out))]
     if not jobs:
         raise ConfigError("nothing to convert: name at least one file or folder, as in --out=converted song.mp3")
     taken: dict[Path, Path] = {}
@@ -91,14 +92,13 @@ def convert(
     """
     jobs = list(jobs)
     _check_writable(Path(out))
-    seconds = sum(job.header.frames / job.header.sample_rate for job in jobs)
-    bar = None if progress is None else progress(total=round(seconds), desc="converting", unit="s")
+    passes = 4 if strength > 0 else 2  # each file is read three times or once, then written
+    seconds = passes * sum(job.header.frames / job.header.sample_rate for job in jobs)
+    bar = None if progress is None else progress(total=seconds, desc="converting", unit="s", unit_scale=1 / passes)
     for job in jobs:
         rate = job.header.sample_rate
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        excerpts = sound.read_excerpts(job.source, _EXCERPTS, loudness.EXCERPT)
-        gain = loudness.gain_from_excerpts(map(sound.mono, excerpts), rate)
-        converted = translator.stream(sound.read_blocks(job.source), rate, strength, route, gain)
+        converted = translator.stream(functools.partial(_read, job.source, rate, bar), rate, strength, route)
         with closing(streams.ahead(converted, _AHEAD)) as blocks:  # or a failed write would leave its thread at work
             shown = _shown(blocks, rate, bar)
             sound.write_blocks(job.target, shown, rate, job.header.channels, job.kind, job.header.tags)
@@ -106,22 +106,27 @@ def convert(
         bar.close()
 
 
+def _read(path: Path, sample_rate: int, bar: Any) -> Iterator[Array]:
+    return _shown(sound.read_blocks(path), sample_rate, bar)
+
+
 def _shown(blocks: Iterable[Array], sample_rate: int, bar: Any) -> Iterator[Array]:
     """Pass blocks on, telling a progress bar their seconds."""
-    done = 0
     for block in blocks:
         yield block
-        before, done = done, done + len(block)
         if bar is not None:
-            bar.update(done // sample_rate - before // sample_rate)
+            bar.update(len(block) / sample_rate)
 
 
-def _found(inputs: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:
+def _found(inputs: Iterable[str | os.PathLike[str]], out: Path) -> list[tuple[Path, Path]]:
     """Return each file once, with its place under the output folder."""
+    out = out.resolve()
     found: dict[Path, tuple[Path, Path]] = {}
     for given in map(Path, inputs):
         if given.is_dir():
             files = sound.find_audio(given)
+            if out != given.resolve():
+                files = [file for file in files if not file.resolve().is_relative_to(out)]
             if not files:
                 raise AudioError(f"{given} holds no sound file; give a file, or a folder with {', '.join(FORMATS)}")
             places = [(file, Path(given.resolve().name) / file.relative_to(given)) for file in files]

@@ -1,4 +1,4 @@
-"""Turn a converted log-mel into sound that keeps the source recording's phase, pitch, treble or stereo image."""
+"""Turn a converted log-mel into sound that keeps the source recording's phase, pitch, treble and stereo image."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from scipy.ndimage import uniform_filter1d
 from gst_jax.config import AudioConfig
 from gst_jax.sound import LOG_MEL_FLOOR
 from gst_jax.sound import fine_structure as fine
+from gst_jax.sound.analysis import powers
 from gst_jax.sound.bands import Bands, make_bands
 from gst_jax.sound.spectrum import OVERLAP, TINY, hop_length, istft, power_of, stft, unit
 from gst_jax.types import Array
@@ -29,17 +30,17 @@ _GUARD = 16  # bins above the mel bands that keep the cut off the phase below
 class _Resynthesis:
     """How a route makes a spectrum that the source does not have."""
 
-    new_from: float  # dB: a band that changes by this is wholly new; below, in proportion, so no change is no change
+    new_from: float  # dB: a band that changes by this or more is made anew; blended in proportion below that
     phase_iterations: int  # of fast Griffin-Lim from the source's phase
 
 
 _ROUTES = {
-    "mixture": _Resynthesis(new_from=3.0, phase_iterations=3),
+    "filled": _Resynthesis(new_from=3.0, phase_iterations=3),
     "gain": None,
     "griffin_lim": _Resynthesis(new_from=0.0, phase_iterations=16),
 }
 ROUTES = tuple(_ROUTES)
-DEFAULT_ROUTE = "mixture"
+DEFAULT_ROUTE = "filled"
 
 
 def synthesize(
@@ -56,7 +57,7 @@ def synthesize(
 
     Every route filters the source's spectrum with the smooth time-varying difference of the two log-mels, at the
     source's own sample rate, the same for all channels; equal log-mels give the source back. `gain` stops there:
-    phase, pitch, attacks or stereo image stay, and new partials cannot appear. `mixture` fills the bands that change
+    phase, pitch, attacks and stereo image stay, and new partials cannot appear. `filled` fills the bands that change
     as the target genre fills them, fits the mel bands exactly, then lets three steps of fast Griffin-Lim move the
     source's phase: closer to the target, less of the source. `griffin_lim` keeps of the source only where its phase
     began. Above the mel bands all of them hold the gain of the highest.
@@ -97,7 +98,8 @@ def synthesize(
 def check_route(route: str) -> None:
     """Raise a ValueError unless there is such a route."""
     if route not in ROUTES:
-        raise ValueError(f"unknown route {route!r}; there are {', '.join(ROUTES)}")
+        renamed = "; it is called filled now" if route == "mixture" else f"; there are {', '.join(ROUTES)}"
+        raise ValueError(f"unknown route {route!r}{renamed}")
 
 
 def _plausible(source: Array, target: Array) -> Array:
@@ -109,7 +111,7 @@ def _plausible(source: Array, target: Array) -> Array:
 
 def _level(log_mel: Array) -> Array:
     """Return the level of all bands together: [T, M] dB -> [T, 1] dB."""
-    return 10.0 * np.log10(_powers(log_mel).sum(axis=1, keepdims=True))
+    return 10.0 * np.log10(powers(log_mel).sum(axis=1, keepdims=True))
 
 
 def _bounded(source: Array, target: Array) -> Array:
@@ -159,9 +161,9 @@ def _fitted_power(
     """
     own = bands.measure(power_of(source[..., : bands.count]))
     # A band that the analysis calls empty may be filled up from its floor, in a channel as far as that has sound.
-    present = np.minimum(own.sum(axis=-1, keepdims=True) / _powers(before).sum(axis=-1, keepdims=True), 1.0)
+    present = np.minimum(own.sum(axis=-1, keepdims=True) / powers(before).sum(axis=-1, keepdims=True), 1.0)
     missing = np.maximum(present * np.float32(10.0 ** (LOG_MEL_FLOOR / 10.0)) - own, 0.0)
-    wanted = np.maximum((own + missing) * _powers(after - before) - missing, 0.0)
+    wanted = np.maximum((own + missing) * powers(after - before) - missing, 0.0)
     power = bands.scale * fine.fill(fine_structure, wanted, bands.frequencies, audio)
     if new_from > 0:
         new = bands.spread(np.minimum(np.abs(after - before) / np.float32(new_from), 1.0))
@@ -217,8 +219,3 @@ def _without_pre_echo(waveform: Array, sharp: Array, n_fft: int) -> Array:
     )
     allowed = _ATTACK_SLACK * sharp_brief * whole
     return waveform * np.sqrt(np.minimum((allowed + TINY**2) / (brief * sharp_whole + TINY**2), 1.0))
-
-
-def _powers(log_mel: Array) -> Array:
-    """Return 10 ** (dB / 10)."""
-    return np.exp(log_mel * np.float32(math.log(10.0) / 10.0))

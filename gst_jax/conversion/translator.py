@@ -1,30 +1,31 @@
-"""Convert sound of any length, sample rate or channel count with a trained generator."""
+"""Convert sound of any length, sample rate and channel count with a trained generator."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig, ConfigError
-from gst_jax.conversion import streams, synthesis
+from gst_jax.conversion import synthesis
 from gst_jax.runs.directory import RunDirectory
-from gst_jax.sound import fine_structure, loudness, spectrum
+from gst_jax.sound import fine_structure, loudness, spectrum, streams
 from gst_jax.types import Array
 
-WINDOW = 504  # log-mel frames converted at a time: one shape, so one compilation
-CONTEXT = 40  # frames of its surroundings that the generator sees at each end, and that are not used
+FRESH = 392  # frames that the generator converts at a time, beside their context and the fade: one compilation
 FADE = 32  # frames over which neighbouring windows are mixed
-_MEL_BLOCK = 32  # frames measured at a time
 _CHUNK = 256  # hops of sound synthesised at a time
 _MARGIN = 8  # hops around them, two windows
+_THREADS = min(4, os.cpu_count() or 1)  # that synthesise
+
+Read = Callable[[], Iterable[Array]]  # returns the blocks of a sound from the first on, float32 [n, C] each
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,14 @@ class Translator:
     """Everything that converts one genre into another; call it with a waveform."""
 
     audio: AudioConfig
-    generator: Callable[[Array], Array]  # log-mels in dB [WINDOW, M] -> [WINDOW, M]
+    generator: Callable[[Array], Array]  # log-mels in dB [T, M] -> [T, M], always of as many frames as `window` says
     fine_structure: Array  # of the target genre, from `fine_structure.Fit`
+    context: int = 40  # frames on each side of one that the generator needs to convert it
+
+    @property
+    def window(self) -> int:
+        """Return the frames that the generator is given at a time."""
+        return FRESH + FADE + 2 * self.context
 
     @classmethod
     def from_run(cls, run: str | os.PathLike[str] | RunDirectory, to: str) -> Translator:
@@ -45,15 +52,16 @@ class Translator:
         """
         run, source = _direction(run, to)
 
-        from gst_jax.learning import checkpoint  # only now, so that a refused command line does not wait for it
+        from gst_jax.learning import checkpoint, models  # only now, so that a refused command line need not wait
 
         generator = checkpoint.load_generator(run, "ab" if to == run.pair[1] else "ba")
         fine = run.read_fine_structures()[run.pair.index(to)]
-        return cls(run.config.audio, compiled(generator, run, source, to), fine)
+        context = models.context(run.config.model)
+        return cls(run.config.audio, compiled(generator, run, source, to), fine, context)
 
     @classmethod
     def bypass(cls, run: str | os.PathLike[str] | RunDirectory, to: str) -> Translator:
-        """Return a translator that changes no log-mel, to hear what analysis with resynthesis does alone."""
+        """Return a translator that changes no log-mel, to hear what analysis and resynthesis do alone."""
         audio = _direction(run, to)[0].config.audio
         return cls(audio, lambda log_mel: log_mel, fine_structure.flat(audio))
 
@@ -63,8 +71,8 @@ class Translator:
         """Convert a whole sound, as loud as it was, with true peaks below -1 dBFS.
 
         Args:
-            waveform: float [N] or [N, C].
-            sample_rate: Hz, a whole number.
+            waveform: float [N] or [N, C], C at most 8.
+            sample_rate: Hz, a whole number from 8,000 to 192,000.
             strength: 0 gives the very samples back, 1 converts wholly; between, the log-mels are interpolated.
             route: how to make sound of a log-mel, one of `synthesis.ROUTES`.
 
@@ -74,143 +82,113 @@ class Translator:
         Raises:
             ValueError: when an argument cannot be used.
         """
-        waveform = np.asarray(waveform, np.float32)
-        _check(waveform, sample_rate, strength, route)
-        if strength == 0:
-            return waveform.copy()
-        columns = waveform.reshape(len(waveform), -1)
-        gain = loudness.gain_to_reference(sound.mono(columns), sample_rate)
-        pieces = list(self._converted([columns * gain], sample_rate, strength, route))
-        before = sum(loudness.energy(old, sample_rate) for old, _ in pieces)
-        after = sum(loudness.energy(new, sample_rate) for _, new in pieces)
-        level = (math.sqrt(before / after) if before > 0 and after > 0 else 1.0) / gain
-        leveled = (new * level for _, new in pieces)
-        return np.concatenate(list(_limited(leveled, sample_rate))).reshape(waveform.shape)
+        samples = np.asarray(waveform)
+        if samples.ndim not in (1, 2) or not samples.size:
+            raise ValueError(f"a waveform must have the shape [N] or [N, C] with samples in it, not {samples.shape}")
+        columns = samples.reshape(len(samples), -1)
+        return np.concatenate(list(self.stream(lambda: [columns], sample_rate, strength, route))).reshape(
+            samples.shape
+        )
 
     def convert_log_mel(self, log_mel: Array) -> Array:
         """Convert a log-mel [T, M] of any length, in dB, window by window as a call does."""
         return np.concatenate(list(self._translated([log_mel])))[:, 1]
 
     def stream(
-        self,
-        blocks: Iterable[Array],
-        sample_rate: int,
-        strength: float = 1.0,
-        route: str = synthesis.DEFAULT_ROUTE,
-        gain: float = 1.0,
+        self, read: Read, sample_rate: int, strength: float = 1.0, route: str = synthesis.DEFAULT_ROUTE
     ) -> Iterator[Array]:
-        """Convert sound that arrives in blocks; memory does not grow with its length.
+        """Convert sound that can be read several times, block by block, to what a call makes of the whole.
 
-        The first comes when 8 s were heard, and from there on at most 12 s are held back: the generator looks at
-        8 s at once. The loudness follows the source's so far, where a call on the whole sound matches it once.
+        It is read three times: for its level, for its log-mel, which is converted, and to make the new sound of it.
+        The first block comes when all is made, since one gain for the whole gives it the loudness of the source.
+        Memory does not grow with the length: a long sound waits in a temporary file, as large as its float32 samples.
 
         Args:
-            blocks: float32 [n, C] each, any n.
-            sample_rate: Hz.
+            read: returns the blocks from the first on, float [n, C] each, any n; C is the same for all.
+            sample_rate: as for a call.
             strength: as for a call.
             route: as for a call.
-            gain: from `loudness.gain_to_reference`, where the whole sound can be known before; a call measures it.
 
         Yields:
             float32 [m, C], together as long as the blocks.
+
+        Raises:
+            ValueError: as a call.
         """
-        checked = (_check(block, sample_rate, strength, route) for block in blocks)
+        slowest, fastest = sound.SAMPLE_RATES
+        if not slowest <= sample_rate <= fastest or sample_rate % 1:
+            raise ValueError(f"the sample rate must be a whole number, {slowest} to {fastest} Hz, not {sample_rate}")
+        check_strength(strength)
+        synthesis.check_route(route)
         if strength == 0:
-            yield from checked
+            yield from _checked(read())
             return
-        pieces = self._converted((block * gain for block in checked), sample_rate, strength, route)
-        leveled = (piece / gain for piece in _following(pieces, sample_rate))
-        yield from _limited(leveled, sample_rate)
+        gain = loudness.gain_to_reference(map(sound.mono, _checked(read())), sample_rate)
 
-    def _converted(
-        self, blocks: Iterable[Array], sample_rate: int, strength: float, route: str
+        def at_reference() -> Iterator[Array]:
+            return (np.float32(gain) * block for block in _checked(read()))
+
+        with closing(streams.Spool()) as made:
+            before = after = 0.0
+            for old, new in self._converted(at_reference, sample_rate, strength, route):
+                made.append(new)
+                before += loudness.energy(old, sample_rate)
+                after += loudness.energy(new, sample_rate)
+            level = (math.sqrt(before / after) if before > 0 and after > 0 else 1.0) / gain
+            yield from _limited((level * piece for piece in made.blocks()), sample_rate)
+
+    def _converted(self, read: Read, sample_rate: int, strength: float, route: str) -> Iterator[tuple[Array, Array]]:
+        """Yield pieces of the source, each with its conversion, float32 [n, C], before loudness."""
+        with closing(streams.Spool()) as frames:
+            mono = streams.resampled(map(sound.mono, read()), sample_rate, self.audio.sample_rate)
+            for both in self._translated(streams.ahead(streams.log_mels(mono, self.audio), _THREADS)):
+                old, new = np.moveaxis(both, 1, 0)
+                frames.append(np.stack([old, old + np.float32(strength) * (new - old)], axis=1))
+            yield from self._synthesised(read(), frames, sample_rate, route)
+
+    def _translated(self, log_mels: Iterable[Array]) -> Iterator[Array]:
+        """Convert a stream of log-mels: [t, M] -> [t', 2, M], the source's beside the target's."""
+        tail, context = None, self.context
+        for window, fresh in streams.windows(log_mels, FRESH, context, FADE + context, "reflect"):
+            if fresh == 0:
+                return
+            piece = self.generator(window)[context : context + FRESH + FADE]
+            faded = piece if tail is None else streams.cross_faded(tail, piece)
+            yield np.stack([window[context:][:fresh], faded[:fresh]], axis=1)
+            tail = piece[FRESH:]
+
+    def _synthesised(
+        self, blocks: Iterable[Array], frames: streams.Spool, sample_rate: int, route: str
     ) -> Iterator[tuple[Array, Array]]:
-        """Yield pieces of the source with their conversion, float32 [n, C] each, before loudness."""
-        source, frames = streams.Tape(), streams.Tape()
-        heard: deque[Array] = deque()  # by the thread that translates ahead
-
-        def mono() -> Iterator[Array]:
-            for block in blocks:
-                heard.append(block)
-                yield sound.mono(block)
-
+        """Make sound of the spooled log-mels and their source; yield pieces of both, float32 [n, C]."""
         hop = spectrum.hop_length(sample_rate, self.audio)
         size, margin = _CHUNK * hop, _MARGIN * hop
         per_frame = sample_rate / self.audio.frames_per_second  # source samples
-        done, tail = 0, None
-        log_mels = self._log_mels(_resampled(mono(), sample_rate, self.audio.sample_rate))
-        for both in itertools.chain(streams.ahead(self._translated(log_mels)), [None]):
-            while heard:
-                source.append(heard.popleft())
-            if both is not None:
-                frames.append(both)
-            while done < source.end and (both is None or done + size + 2 * margin <= (frames.end - 2) * per_frame):
-                first = max(0, int((done - margin) / per_frame) - 1)
-                last = math.ceil((done + size + 2 * margin) / per_frame) + 2
-                old, new = np.moveaxis(frames.read(first, last), 1, 0)
-                piece = synthesis.synthesize(
-                    source.read_padded(done - margin, done + size + 2 * margin),
-                    sample_rate,
-                    old,
-                    old + np.float32(strength) * (new - old),
-                    self.audio,
-                    self.fine_structure,
-                    route,
-                    start=(first * per_frame - (done - margin)) / sample_rate,
-                )[margin:-margin]
-                count = min(size, source.end - done)
-                faded = piece if tail is None else streams.cross_faded(tail, piece)
-                yield source.read(done, done + count), faded[:count]
-                tail = piece[size:]
-                done += count
-                source.forget(done - margin)
-                frames.forget(int((done - margin) / per_frame) - 1)
 
-    def _log_mels(self, mono: Iterable[Array]) -> Iterator[Array]:
-        """Measure a stream of sound: [n] -> [t, M], with a frame for its very end too."""
-        hop = self.audio.hop_length
-        context = math.ceil(self.audio.n_fft / 2 / hop)
-        for window, fresh in streams.windows(mono, _MEL_BLOCK * hop, context * hop, context * hop, "constant"):
-            count = _MEL_BLOCK if fresh == _MEL_BLOCK * hop else fresh // hop + 1
-            yield sound.log_mel(window, self.audio)[context:][:count]
+        def chunks() -> Iterator[tuple[Array, Array, float, int]]:
+            windows = streams.windows(blocks, size, margin, 2 * margin, "constant")
+            for number, (source, count) in enumerate(windows):
+                start = number * size - margin
+                first = max(0, int(start / per_frame) - 1)
+                last = math.ceil((start + len(source)) / per_frame) + 2
+                if count:
+                    yield source, frames.read(first, last), (first * per_frame - start) / sample_rate, count
 
-    def _translated(self, log_mels: Iterable[Array]) -> Iterator[Array]:
-        """Convert a stream of log-mels: [t, M] -> [t', 2, M], the source's next to the target's."""
-        size = WINDOW - 2 * CONTEXT - FADE
+        def synthesise(chunk: tuple[Array, Array, float, int]) -> tuple[Array, Array]:
+            source, both, start, count = chunk
+            old, new = np.moveaxis(both, 1, 0)
+            piece = synthesis.synthesize(
+                source, sample_rate, old, new, self.audio, self.fine_structure, route, start=start
+            )
+            return source[margin:][:count], piece[margin:-margin]
+
         tail = None
-        for window, fresh in streams.windows(log_mels, size, CONTEXT, FADE + CONTEXT, "reflect"):
-            if fresh == 0:
-                return
-            piece = self.generator(window)[CONTEXT : CONTEXT + size + FADE]
-            faded = piece if tail is None else streams.cross_faded(tail, piece)
-            yield np.stack([window[CONTEXT:][:fresh], faded[:fresh]], axis=1)
-            tail = piece[size:]
-
-
-def _resampled(mono: Iterable[Array], rate_in: int, rate_out: int) -> Iterator[Array]:
-    """Change the rate of a stream of sound [n] in windows that begin on samples of both rates."""
-    unit_in, unit_out = (rate // math.gcd(rate_in, rate_out) for rate in (rate_in, rate_out))
-    context = math.ceil(0.05 * rate_in / unit_in)
-    count = math.ceil(0.5 * rate_in / unit_in)
-    if unit_in == unit_out:
-        yield from mono
-        return
-    for window, fresh in streams.windows(mono, count * unit_in, context * unit_in, context * unit_in, "constant"):
-        out = sound.resample(window, rate_in, rate_out)
-        yield out[context * unit_out :][: -(-fresh * unit_out // unit_in)]
-
-
-def _following(pieces: Iterable[tuple[Array, Array]], sample_rate: int) -> Iterator[Array]:
-    """Give converted pieces the loudness of the source so far, changing smoothly along each."""
-    before = after = 0.0
-    level = None
-    for old, new in pieces:
-        before += loudness.energy(old, sample_rate)
-        after += loudness.energy(new, sample_rate)
-        wanted = math.sqrt(before / after) if before > 0 and after > 0 else 1.0
-        ramp = np.linspace(wanted if level is None else level, wanted, len(new), dtype=np.float32)
-        yield new * ramp[:, None]
-        level = wanted
+        # BLAS's own threads would spin beside ours, which have enough to do.
+        with threadpool_limits(limits=1, user_api="blas"):
+            for source, piece in streams.mapped(synthesise, chunks(), _THREADS):
+                faded = piece if tail is None else streams.cross_faded(tail, piece)
+                yield source, faded[: len(source)]
+                tail = piece[size:]
 
 
 def _limited(pieces: Iterable[Array], sample_rate: int) -> Iterator[Array]:
@@ -275,14 +253,29 @@ def check_strength(strength: float | str) -> float:
     return value
 
 
-def _check(waveform: Array, sample_rate: int, strength: float, route: str) -> Array:
-    """Return the waveform when all can be used."""
-    if waveform.ndim not in (1, 2) or not waveform.size:
-        raise ValueError(f"a waveform must have the shape [N] or [N, C] with samples in it, not {waveform.shape}")
-    if not np.isfinite(waveform).all():
-        raise ValueError("the waveform holds samples that are NaN or infinite; remove them first")
-    if sample_rate < 1 or sample_rate != int(sample_rate):
-        raise ValueError(f"the sample rate must be a whole number of Hz above 0, not {sample_rate}")
-    check_strength(strength)
-    synthesis.check_route(route)
-    return waveform
+def _checked(blocks: Iterable[Array]) -> Iterator[Array]:
+    """Pass on the blocks [n, C] of a sound as float32.
+
+    Raises:
+        ValueError: when they cannot be converted; the message says what to do.
+    """
+    channels = None
+    for block in blocks:
+        if block.ndim != 2 or block.shape[1] != (channels or block.shape[1]):
+            raise ValueError(f"each block must have the shape [n, {channels or 'C'}], not {list(block.shape)}")
+        channels = block.shape[1]
+        if not 1 <= channels <= sound.MAX_CHANNELS:
+            raise ValueError(
+                f"sound of the shape {list(block.shape)} has {channels} channels, and at most {sound.MAX_CHANNELS} "
+                "can be converted; time comes first, [N, C]: give waveform.T where the channels do"
+            )
+        if not np.issubdtype(block.dtype, np.floating):
+            raise ValueError(
+                f"the samples are {block.dtype}; give floats in -1 to 1, of int16 for instance waveform / 32768"
+            )
+        if not np.isfinite(block).all():
+            raise ValueError("the sound holds samples that are NaN or infinite; remove them first")
+        if len(block):
+            yield block.astype(np.float32, copy=False)
+    if channels is None:
+        raise ValueError("the sound is empty: its stream ended before the first block")

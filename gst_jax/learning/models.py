@@ -178,6 +178,18 @@ def networks(model: ModelConfig) -> tuple[nn.Module, nn.Module]:
     return generator, Discriminator(model.discriminator_channels)
 
 
+def context(model: ModelConfig) -> int:
+    """Return how many frames on each side of one a generator needs to convert it.
+
+    Of a frame network they are all that it sees: half the transport's taps, four frames a residual block at half the
+    rate, and nine for the other layers. An instance norm sees the whole window; 40 frames cover most of what the
+    convolutions around it see.
+    """
+    if model.architecture == "pictures":
+        return 40
+    return model.transport_taps // 2 + 4 * model.residual_blocks + 9
+
+
 def draw_parameters(shapes: Parameters, model: ModelConfig, seed: Sequence[int]) -> Parameters:
     """Draw a network's first parameters with NumPy; through XLA:CPU, `network.init` would compile for ten seconds.
 

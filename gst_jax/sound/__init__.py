@@ -1,15 +1,16 @@
-"""Turn sound files into waveforms [N] or log-mel frames [T, M], with the way back as far as it is exact."""
+"""Read and write sound files, and measure waveforms [N] as spectra and log-mel frames [T, M]."""
 
 from gst_jax.sound.analysis import LOG_MEL_FLOOR, istft, log_mel, mel_filters, mono, resample, stft
 from gst_jax.sound.files import (
     FOREIGN_SUFFIXES,
+    MAX_CHANNELS,
+    SAMPLE_RATES,
     AudioError,
     Header,
     Sound,
     duration,
     find_audio,
     read_blocks,
-    read_excerpts,
     read_header,
     read_wave,
 )
@@ -18,6 +19,8 @@ from gst_jax.sound.writing import Kind, choose_kind, has_subtype, write_blocks, 
 __all__ = [
     "FOREIGN_SUFFIXES",
     "LOG_MEL_FLOOR",
+    "MAX_CHANNELS",
+    "SAMPLE_RATES",
     "AudioError",
     "Header",
     "Kind",
@@ -31,7 +34,6 @@ __all__ = [
     "mel_filters",
     "mono",
     "read_blocks",
-    "read_excerpts",
     "read_header",
     "read_wave",
     "resample",

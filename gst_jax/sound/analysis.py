@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -42,6 +43,27 @@ def mono(samples: Array) -> Array:
     """Average the channels: float32 [N, C] -> [N]."""
     channels = samples.shape[1]
     return samples[:, 0] if channels == 1 else samples @ np.full(channels, 1.0 / channels, np.float32)
+
+
+def decibels(power: Array) -> Array:
+    """Return the level of mel powers, float32 dB, never below `LOG_MEL_FLOOR`."""
+    floor = np.float32(10.0 ** (LOG_MEL_FLOOR / 10.0))
+    return np.float32(10.0) * np.log10(np.maximum(power, floor))
+
+
+def powers(decibels: Array) -> Array:
+    """Return 10 ** (dB / 10)."""
+    return np.exp(decibels * np.float32(math.log(10.0) / 10.0))
+
+
+@lru_cache(maxsize=16)
+def hann(length: int) -> Array:
+    """Return the periodic Hann window, float32 [length], read-only."""
+    from scipy.signal import get_window  # takes a moment to import
+
+    window = get_window("hann", length).astype(np.float32)
+    window.flags.writeable = False
+    return window
 
 
 @lru_cache(maxsize=8)
@@ -89,7 +111,7 @@ def istft(spectrum: Array, audio: AudioConfig, length: int) -> Array:
     Returns:
         float32 [N].
     """
-    window = _window(audio.n_fft)
+    window = hann(audio.n_fft)
     frames = np.fft.irfft(np.asarray(spectrum, np.complex64), audio.n_fft).astype(np.float32, copy=False)
     weight = _overlap_add(np.broadcast_to(window**2, frames.shape), audio.hop_length)
     out = np.zeros(length, np.float32)
@@ -117,8 +139,8 @@ def log_mel(waveform: Array, audio: AudioConfig) -> Array:
     start = 0
     for spectrum in _spectra(waveform, audio):
         power = (spectrum.real**2 + spectrum.imag**2) @ filters
-        decibels = 10.0 * np.log10(np.maximum(power, 10.0 ** (LOG_MEL_FLOOR / 10.0)))
-        np.maximum(decibels, LOG_MEL_FLOOR, out=out[start : start + len(power)])  # float32 rounds to just below it
+        # In float32, the level of the floor's power is just below the floor.
+        np.maximum(decibels(power), LOG_MEL_FLOOR, out=out[start : start + len(power)])
         start += len(power)
     return out
 
@@ -126,7 +148,7 @@ def log_mel(waveform: Array, audio: AudioConfig) -> Array:
 def _spectra(waveform: Array, audio: AudioConfig) -> Iterator[Array]:
     """Yield the frames of `stft` in blocks, complex64 [<= _BLOCK_FRAMES, F]."""
     count = len(waveform) // audio.hop_length
-    window = _window(audio.n_fft)
+    window = hann(audio.n_fft)
     padded = np.pad(np.asarray(waveform, np.float32), audio.n_fft // 2)
     frames = sliding_window_view(padded, audio.n_fft)[:: audio.hop_length]
     for start in range(0, count, _BLOCK_FRAMES):
@@ -137,14 +159,6 @@ def _spectra(waveform: Array, audio: AudioConfig) -> Iterator[Array]:
 def _sparse_filters(audio: AudioConfig) -> scipy.sparse.csr_array:
     """Return the mel filters [F, M]; each bin is in two at most, where a dense product would wait for BLAS."""
     return scipy.sparse.csr_array(np.ascontiguousarray(mel_filters(audio).T))
-
-
-@lru_cache(maxsize=8)
-def _window(length: int) -> Array:
-    """Return the periodic Hann window, float32 [length], read-only."""
-    window = (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / length)).astype(np.float32)
-    window.flags.writeable = False
-    return window
 
 
 def _overlap_add(frames: Array, hop: int) -> Array:

@@ -1,4 +1,4 @@
-"""Read sound files, refuse the damaged ones: libsndfile with its silences filled in."""
+"""Read sound files and refuse the damaged ones: libsndfile, with the checks that it leaves out."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ SUFFIXES = frozenset(
 FOREIGN_SUFFIXES = frozenset(
     ".m4a .m4b .mp4 .aac .wma .ape .wv .mka .webm .amr .dsf".split()
 )  # libsndfile reads none
-_SAMPLE_RATES = (8_000, 192_000)
-_MAX_CHANNELS = 8
-_TAGS = frozenset("title artist album date tracknumber comment copyright license".split())  # a new genre is not said
+SAMPLE_RATES = (8_000, 192_000)  # Hz, the slowest and the fastest
+MAX_CHANNELS = 8
+_TAGS = frozenset(
+    "title artist album date tracknumber comment copyright license".split()
+)  # the genre is left out: it is not true of the conversion
 _SLACK = {"MP3": 2 * 1152}  # frames: encoders differ in what they count at the ends
 _REMEDY = "remove it, or export it again as WAV or FLAC"
 # What libsndfile notes, without an error, about a file that ends before its header says.
@@ -137,29 +139,6 @@ def read_blocks(path: str | os.PathLike[str], size: int = 1 << 16) -> Iterator[A
         )
 
 
-def read_excerpts(path: str | os.PathLike[str], count: int, seconds: float) -> Iterator[Array]:
-    """Decode parts of a file, evenly spaced, in a time that hardly grows with its length.
-
-    Args:
-        path: of the file.
-        count: of the parts, at most; a short file has fewer.
-        seconds: of each part.
-
-    Yields:
-        float32 [n, C].
-
-    Raises:
-        AudioError: as `read_wave`, for what it sees.
-    """
-    with _open(Path(path)) as file:
-        size = round(seconds * file.samplerate)
-        count = min(count, -(-file.frames // size))
-        for start in np.linspace(0, max(file.frames - size, 0), count).astype(int):
-            file.seek(start)
-            if len(part := file.read(size, dtype="float32", always_2d=True)):
-                yield part
-
-
 @contextmanager
 def _open(path: Path) -> Iterator[SoundFile]:
     """Open a sound file whose header can be right; errors of libsndfile become an AudioError that names it."""
@@ -186,11 +165,11 @@ def _check_header(path: Path, file: SoundFile) -> None:
         raise AudioError(f"{path} is empty: it holds no samples; {_REMEDY}")
     if file.frames > _MAX_FRAMES:
         raise AudioError(f"{path} does not tell its length, or is over 12 hours long; {_REMEDY}")
-    slowest, fastest = _SAMPLE_RATES
+    slowest, fastest = SAMPLE_RATES
     if not slowest <= file.samplerate <= fastest:
         raise AudioError(f"{path} has a sample rate of {file.samplerate} Hz; {slowest} to {fastest} can be used")
-    if file.channels > _MAX_CHANNELS:
-        raise AudioError(f"{path} has {file.channels} channels; 1 to {_MAX_CHANNELS} can be used: mix it down first")
+    if file.channels > MAX_CHANNELS:
+        raise AudioError(f"{path} has {file.channels} channels; 1 to {MAX_CHANNELS} can be used: mix it down first")
 
 
 def _require_whole(path: Path, file: SoundFile) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Iterable
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig
+from gst_jax.sound.analysis import decibels, powers
 from gst_jax.types import Array
 
 _RIDGE = 1e-3  # of the mean variance of a band
@@ -39,7 +37,7 @@ class Fit:
             block = waveform[start : start + size]
             log_mel = sound.log_mel(block, self._audio)
             spectrum = sound.stft(block, self._audio)
-            levels = _decibels(spectrum.real**2 + spectrum.imag**2)
+            levels = decibels(spectrum.real**2 + spectrum.imag**2)
             self._count += len(log_mel)
             self._bands += log_mel.sum(axis=0, dtype=np.float64)
             self._bins += levels.sum(axis=0, dtype=np.float64)
@@ -86,17 +84,4 @@ def fill(fine_structure: Array, band_powers: Array, frequencies: Array, audio: A
     lower = np.minimum(position.astype(int), audio.n_fft // 2 - 1)
     weight = (position - lower).astype(np.float32)
     laid = fine_structure[:, lower] * (1 - weight) + fine_structure[:, lower + 1] * weight
-    with _blas().limit(limits=1, user_api="blas"):  # or its threads spin, and keep the generator's from working
-        levels = _decibels(band_powers) @ laid[:-1] + laid[-1]
-    return np.exp(levels * np.float32(math.log(10.0) / 10.0))
-
-
-@functools.cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-def _decibels(power: Array) -> Array:
-    """Return the level of powers, float32 dB, never below that of an empty mel band."""
-    floor = np.float32(10.0 ** (sound.LOG_MEL_FLOOR / 10.0))
-    return np.float32(10.0) * np.log10(np.maximum(power, floor))
+    return powers(decibels(band_powers) @ laid[:-1] + laid[-1])

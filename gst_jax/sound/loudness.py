@@ -11,10 +11,11 @@ import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import minimum_filter1d
 
+from gst_jax.sound import streams
 from gst_jax.types import Array
 
 REFERENCE = 10.0 ** (-20.0 / 20.0)  # K-weighted RMS of every sound that a model learns from or converts
-EXCERPT = 0.5  # seconds, all of which count or none
+_GATING_BLOCK = 0.5  # seconds
 CEILING = 10.0 ** (-1.5 / 20.0)  # half a dB is room for what the search misses
 LOOKAHEAD = 0.005  # seconds over which the limiter closes and opens
 _MAX_GAIN = 10.0 ** (30.0 / 20.0)  # what is quieter still is noise, not music
@@ -32,24 +33,18 @@ def energy(waveform: Array, sample_rate: int) -> float:
     return 2.0 * float(power @ _k_weight(_BLOCK, sample_rate)) / _BLOCK  # both halves
 
 
-def gain_to_reference(waveform: Array, sample_rate: int) -> float:
-    """Return the factor that brings a sound [N] to the level of `REFERENCE`, as `gain_from_excerpts`."""
-    count = max(round(len(waveform) / (EXCERPT * sample_rate)), 1)
-    return gain_from_excerpts(np.array_split(waveform, count), sample_rate)
-
-
-def gain_from_excerpts(excerpts: Iterable[Array], sample_rate: int) -> float:
+def gain_to_reference(blocks: Iterable[Array], sample_rate: int) -> float:
     """Return the factor that brings sound to the level of `REFERENCE`, pauses and quiet passages left out.
 
     Args:
-        excerpts: [n] each, of `EXCERPT` seconds or so, which stand for the whole sound.
+        blocks: [n] each, which together are the whole sound.
         sample_rate: Hz.
 
     Returns:
         The factor; 1 for silence, and never over 30 dB.
     """
-    measured = [(energy(part[:, None], sample_rate), len(part)) for part in excerpts]
-    energies, sizes = np.array(measured or [(0.0, 1)]).T
+    parts = streams.reblocked(blocks, max(1, round(_GATING_BLOCK * sample_rate)))
+    energies, sizes = np.array([(energy(part[:, None], sample_rate), len(part)) for part in parts]).T
     loud = energies > _AUDIBLE * sizes
     if not loud.any():
         return 1.0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 
 from gst_jax.config import AudioConfig
+from gst_jax.sound.analysis import hann
 from gst_jax.types import Array
 
 OVERLAP = 4  # windows over each sample
@@ -34,7 +33,7 @@ def stft(waveform: Array, n_fft: int) -> Array:
     count = -(-length // hop) + OVERLAP - 1
     before = n_fft // 2 + hop
     padded = np.pad(waveform, ((0, 0), (before, (count - 1) * hop + n_fft - before - length)))
-    frames = sliding_window_view(padded, n_fft, axis=-1)[:, ::hop] * _window(n_fft)
+    frames = sliding_window_view(padded, n_fft, axis=-1)[:, ::hop] * hann(n_fft)
     return scipy.fft.rfft(frames, axis=-1, overwrite_x=True)
 
 
@@ -42,7 +41,7 @@ def istft(spectrum: Array, n_fft: int, length: int) -> Array:
     """Invert `stft` by least squares (Griffin & Lim 1984, equation 6): complex [C, T', F'] -> float32 [C, length]."""
     hop = n_fft // OVERLAP
     frames = scipy.fft.irfft(spectrum, n_fft, axis=-1)
-    frames *= _window(n_fft) / np.float32(0.375 * OVERLAP)  # the squared windows sum to 3/8 of their overlap
+    frames *= hann(n_fft) / np.float32(0.375 * OVERLAP)  # the squared windows sum to 3/8 of their overlap
     channels, count, _ = frames.shape
     quarters = frames.reshape(channels, count, OVERLAP, hop)
     out = np.zeros((channels, count + OVERLAP - 1, hop), np.float32)
@@ -59,11 +58,3 @@ def power_of(spectrum: Array) -> Array:
 def unit(spectrum: Array) -> Array:
     """Return the phase, as complex numbers of magnitude 1."""
     return spectrum * (1.0 / np.maximum(np.abs(spectrum), np.float32(TINY)))
-
-
-@lru_cache(maxsize=16)
-def _window(length: int) -> Array:
-    """Return the periodic Hann window, float32 [length], read-only."""
-    window = (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / length)).astype(np.float32)
-    window.flags.writeable = False
-    return window

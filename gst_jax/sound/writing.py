@@ -1,4 +1,4 @@
-"""Write sound files whole or not at all: libsndfile with its silences filled in."""
+"""Write sound files whole or not at all: libsndfile, with the errors that it passes over."""
 
 from __future__ import annotations
 
