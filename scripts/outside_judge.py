@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import json
 import zipfile
+from collections.abc import Sequence
 
 import command
 import jax
@@ -109,7 +110,7 @@ def listen(tagger, waveform: Array, rate: int) -> tuple[Array, Array]:
 
 
 def judge(run_dir: str, tagger, split: str) -> dict:
-    """Measure the rows of a run in both directions."""
+    """Measure the methods of a run in both directions."""
     run = RunDirectory.open(run_dir)
     rate = run.config.audio.sample_rate
     material = gather(run, split)
@@ -119,26 +120,32 @@ def judge(run_dir: str, tagger, split: str) -> dict:
     width = style.bandwidth(np.concatenate([windows for tracks in reference.values() for windows in tracks]))
     found = {}
     for (source, target), songs in material.songs.items():
-        goal = reference[target]
-        within_goal = style.kernel_means(goal, goal, width)
         rows = make_rows(run, source, target, material)
         made = {row: [rows[row](song.source) for song in songs] for row in ROWS}
         made |= {f"true target, {name}": [song.truths[name] for song in songs] for name in songs[0].truths}
         found[f"{source} to {target}"] = {}
         for row, waveforms in made.items():
             heard = [listen(tagger, waveform, rate) for waveform in waveforms]
-            windows = [embedded for embedded, _ in heard]
-            within, across = (style.kernel_means(windows, other, width) for other in (windows, goal))
-            distance = functools.partial(style.kernel_distance, within, within_goal, across)
-            figures = {"kernel distance to target": bootstrap.bootstrap(distance, len(windows))}
-            for genre in (source, target):
-                if genre in TAGS:
-                    scores = [float(tags[:, TAGS[genre]].mean()) for _, tags in heard]
-                    figures[f"tagged {genre}"] = bootstrap.mean(scores)
+            figures = {"kernel distance to target": distance(heard, reference[target], width)}
+            figures |= {f"tagged {genre}": tagged(heard, genre) for genre in (source, target) if genre in TAGS}
             found[f"{source} to {target}"][row] = figures
             shown = ", ".join(f"{name} {value[0]:.3f}" for name, value in figures.items())
             print(f"{source} to {target}: {row}: {shown}", flush=True)
     return found
+
+
+def distance(heard: Sequence[tuple[Array, Array]], goal: Sequence[Array], width: float) -> bootstrap.Estimate:
+    """Return the kernel distance between what was heard of some tracks and real music, windows [W_i, 200] each."""
+    windows = [embedded for embedded, _ in heard]
+    within, within_goal, across = (
+        style.kernel_means(one, other, width) for one, other in ((windows, windows), (goal, goal), (windows, goal))
+    )
+    return bootstrap.bootstrap(functools.partial(style.kernel_distance, within, within_goal, across), len(windows))
+
+
+def tagged(heard: Sequence[tuple[Array, Array]], genre: str) -> bootstrap.Estimate:
+    """Return the mean score of a genre's tag over tracks."""
+    return bootstrap.mean([float(tags[:, TAGS[genre]].mean()) for _, tags in heard])
 
 
 if __name__ == "__main__":

@@ -12,10 +12,13 @@ from torch.nn import functional as F
 
 
 def conv(inputs: int, outputs: int, size: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
+    """Return a convolution that keeps the size at stride 1."""
     return nn.Conv2d(inputs, outputs, size, stride, (size - 1) // 2, bias=bias)
 
 
 class Residual(nn.Module):
+    """Two convolutions with instance norm, added to what came in."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.block = nn.Sequential(
@@ -31,6 +34,8 @@ class Residual(nn.Module):
 
 
 class Generator(nn.Module):
+    """The ResNet generator: down twice, residual blocks, up twice."""
+
     def __init__(self, c: int, blocks: int, residual: bool) -> None:
         super().__init__()
         self.residual = residual
@@ -57,6 +62,8 @@ class Generator(nn.Module):
 
 
 def discriminator(c: int) -> nn.Sequential:
+    """Return the PatchGAN discriminator."""
+
     def stage(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
         return [conv(inputs, outputs, 4, stride), nn.InstanceNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True)]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import command
-from absl import flags, logging
+from absl import flags
 
 RECIPES = {
     "default": [],
@@ -30,7 +30,6 @@ _RECIPE = flags.DEFINE_enum("recipe", "default", list(RECIPES), "settings to tra
 
 def main() -> None:
     """Train and measure what is missing."""
-    logging.set_verbosity(logging.WARNING)
     from gst_jax.runs import startup
 
     startup.prepare()
