@@ -7,7 +7,7 @@ import soundfile
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig
-from gst_jax.sound import AudioError
+from gst_jax.sound import AudioError, AudioWarning
 
 AUDIO = AudioConfig(n_mels=64)
 OTHER = AudioConfig(sample_rate=22_050, n_fft=512, hop_length=128, n_mels=80, f_min=50.0, f_max=10_000.0)
@@ -201,29 +201,50 @@ def test_any_path_works(rng, tmp_path, name):
 
 
 def test_find_audio_is_sorted_recursive_and_skips_what_is_hidden(tmp_path):
-    for name in ("b.WAV", "a/z.mp3", "a/.hidden.wav", ".trash/x.wav", "cover.jpg", "notes.txt", "c.m4a", "a/y.Flac"):
+    for name in ("b.WAV", "a/z.mp3", "a/.hidden.wav", ".trash/x.wav", "cover.jpg", "c.mid", "d.m4a", "a/y.Flac"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [str(path.relative_to(tmp_path)) for path in sound.find_audio(tmp_path)] == [
         "a/y.Flac",
         "a/z.mp3",
         "b.WAV",
+        "d.m4a",
     ]
-    assert sound.find_audio(tmp_path, sound.FOREIGN_SUFFIXES) == [tmp_path / "c.m4a"]
+    assert sound.find_audio(tmp_path, sound.FOREIGN_SUFFIXES) == [tmp_path / "c.mid"]
 
 
-@pytest.mark.parametrize("kept", [0.95, 0.6, 0.2])
+def test_linked_folders_are_followed_once(tmp_path):
+    (tmp_path / "elsewhere" / "album").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "album" / "a.wav").touch()
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "music" / "again").symlink_to(tmp_path / "elsewhere" / "album")
+    (tmp_path / "elsewhere" / "album" / "loop").symlink_to(tmp_path / "music")
+    (tmp_path / "music" / "broken.wav").symlink_to(tmp_path / "nowhere.wav")
+    assert [path.name for path in sound.find_audio(tmp_path / "music")] == ["a.wav"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_a_folder_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "locked").mkdir(mode=0)
+    with pytest.warns(AudioWarning, match="locked was left out"):
+        assert sound.find_audio(tmp_path) == []
+
+
+@pytest.mark.parametrize("kept", [0.9, 0.6, 0.4])
 @pytest.mark.parametrize(
     ("suffix", "subtype"), [(suffix, subtype) for suffix, subtype, _ in KINDS] + [(".opus", "OPUS")]
 )
-def test_a_truncated_file_is_refused_by_name(rng, tmp_path, suffix, subtype, kept):
+def test_a_truncated_file_is_read_as_far_as_it_goes_and_said(rng, tmp_path, suffix, subtype, kept):
     whole, cut = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
     sound.write_wave(whole, fade(rng, 2, 48_000), 48_000, subtype)
     cut.write_bytes(whole.read_bytes()[: int(kept * whole.stat().st_size)])
-    with pytest.raises(
-        AudioError, match=r"cut\.\w+ (is truncated|is not sound that can be read, or is damaged).*export it again"
-    ):
-        sound.read_wave(cut)
+    before = sound.read_wave(whole).samples
+    with pytest.warns(AudioWarning, match=r"cut\.\w+ is cut off or damaged: .* missing"):
+        after = sound.read_wave(cut).samples
+    assert 0.1 < len(after) / len(before) < 1
+    common = len(after) - 4096  # where FFmpeg and libsndfile agree, but for a codec's last block
+    assert np.abs(after[:common] - before[:common]).max() < 1e-4
 
 
 def test_a_streamed_wav_that_does_not_know_its_size_is_not_truncated(rng, tmp_path):
@@ -236,35 +257,85 @@ def test_a_streamed_wav_that_does_not_know_its_size_is_not_truncated(rng, tmp_pa
     assert sound.read_wave(path).samples.shape == (5_000, 1)
 
 
-def test_an_mp3_without_a_length_header_is_read_whole_or_refused(rng, tmp_path):
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+def test_an_mp3_without_a_length_header_is_read_whole(rng, tmp_path, mode):
     path = tmp_path / "song.mp3"
-    quiet = np.zeros((44_100 * 4, 1), np.float32)
-    for samples, mode in (
-        (noise(rng, 44_100, 1), "CONSTANT"),
-        (np.concatenate([noise(rng, 44_100, 1), quiet]), "VARIABLE"),
-    ):
-        with soundfile.SoundFile(
-            path, "w", 44_100, 1, format="MP3", bitrate_mode=mode, compression_level=0.0
-        ) as file:
-            file.write(samples)
-        tags = path.read_bytes().replace(b"Xing", b"\0\0\0\0").replace(b"Info", b"\0\0\0\0")
-        path.write_bytes(tags)
-        if mode == "CONSTANT":
-            assert len(sound.read_wave(path).samples) >= 44_100
-        else:
-            with pytest.raises(AudioError, match="song.mp3 has a variable bit rate but no header"):
-                sound.read_wave(path)
+    samples = np.concatenate([noise(rng, 44_100, 1), np.zeros((44_100 * 4, 1), np.float32)])
+    with soundfile.SoundFile(path, "w", 44_100, 1, format="MP3", bitrate_mode=mode, compression_level=0.0) as file:
+        file.write(samples)
+    path.write_bytes(path.read_bytes().replace(b"Xing", b"\0\0\0\0").replace(b"Info", b"\0\0\0\0"))
+    read = sound.read_wave(path).samples
+    assert 5 * 44_100 <= len(read) < 5.2 * 44_100
+    assert sound.duration(path) == pytest.approx(len(read) / 44_100, abs=0.1)
 
 
-def test_a_flac_of_unknown_length_is_refused(rng, tmp_path):
+def test_a_flac_of_unknown_length_is_read_whole(rng, tmp_path):
     path = tmp_path / "piped.flac"
-    sound.write_wave(path, noise(rng, 5_000), 16_000)
+    samples = noise(rng, 5_000)
+    sound.write_wave(path, samples, 16_000)
+    whole = sound.read_wave(path).samples
     data = bytearray(path.read_bytes())
     data[21] &= 0xF0  # the 36-bit sample count of STREAMINFO
     data[22:26] = bytes(4)
     path.write_bytes(data)
-    with pytest.raises(AudioError, match="piped.flac does not tell its length.*export"):
-        sound.read_wave(path)
+    assert sound.read_wave(path).samples.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".flac", ".ogg", ".opus"])
+def test_joined_files_are_read_to_the_end(rng, tmp_path, suffix):
+    one, both = tmp_path / f"one{suffix}", tmp_path / f"both{suffix}"
+    sound.write_wave(one, fade(rng, 1, 48_000), 48_000)
+    both.write_bytes(one.read_bytes() * 2)
+    single, joined = (sound.read_wave(path).samples for path in (one, both))
+    assert len(joined) == pytest.approx(2 * len(single), abs=4 * 1152)
+    assert np.abs(joined[: 4 * len(single) // 5] - single[: 4 * len(single) // 5]).max() < 1e-4
+    assert joined[len(single) :].std() == pytest.approx(single.std(), rel=0.1)
+
+
+def test_joined_wavs_are_refused(rng, tmp_path):
+    sound.write_wave(tmp_path / "one.wav", noise(rng, 5_000), 16_000)
+    (tmp_path / "both.wav").write_bytes((tmp_path / "one.wav").read_bytes() * 2)
+    with pytest.raises(AudioError, match="both.wav is several WAV files"):
+        sound.read_wave(tmp_path / "both.wav")
+
+
+def tagged(tag, data):
+    size = bytes(len(tag) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    return b"ID3\3\0\0" + size + tag + data
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".mp3"])
+@pytest.mark.parametrize("junk", [100, 30_001])
+def test_a_tag_in_front_costs_no_sound(rng, tmp_path, suffix, junk):
+    path = tmp_path / f"song{suffix}"
+    sound.write_wave(path, noise(rng, 20_000), 44_100)
+    whole = sound.read_wave(path).samples
+    path.write_bytes(tagged(bytes(junk), path.read_bytes()))
+    assert sound.read_wave(path).samples.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("junk", [bytes(512), bytes(50_000), b"APETAGEX" + bytes(range(256)) * 30])
+def test_junk_before_the_first_frame_of_an_mp3_is_passed_over(rng, tmp_path, junk):
+    path = tmp_path / "song.mp3"
+    sound.write_wave(path, fade(rng, 1, 44_100), 44_100)
+    whole = sound.read_wave(path).samples
+    path.write_bytes(tagged(bytes(10), junk + path.read_bytes()))
+    read = sound.read_wave(path).samples
+    assert len(whole) <= len(read) <= len(whole) + 3 * 1152
+
+
+@pytest.mark.parametrize("change", [-100_000, +8, +36])
+def test_a_wav_whose_size_is_wrong_is_read_whole(rng, tmp_path, change):
+    """A recorder that died wrote no size; others count their own chunks."""
+    path = tmp_path / "song.wav"
+    samples = noise(rng, 10_000)
+    sound.write_wave(path, samples, 16_000, "FLOAT")
+    data = bytearray(path.read_bytes())
+    place = data.index(b"data") + 4
+    size = max(0, int.from_bytes(data[place : place + 4], "little") + change)
+    data[place : place + 4] = size.to_bytes(4, "little")
+    path.write_bytes(data)
+    assert sound.read_wave(path).samples.tobytes() == samples.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -291,9 +362,18 @@ def test_a_file_without_samples_is_refused(tmp_path, suffix):
 def test_nan_and_infinity_are_refused(rng, tmp_path, value):
     samples = noise(rng, 1_000, 2)
     samples[500, 1] = value
-    sound.write_wave(tmp_path / "bad.wav", samples, 16_000, "FLOAT")
+    soundfile.write(tmp_path / "bad.wav", samples, 16_000, "FLOAT")
     with pytest.raises(AudioError, match="bad.wav holds samples that are NaN or infinite"):
         sound.read_wave(tmp_path / "bad.wav")
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".m4a"])
+def test_nan_and_infinity_are_never_written(rng, tmp_path, suffix):
+    samples = noise(rng, 100_000, 2)
+    samples[90_000, 1] = np.nan
+    with pytest.raises(AudioError, match="was not written.*NaN or infinite"):
+        sound.write_wave(tmp_path / f"bad{suffix}", samples, 16_000)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

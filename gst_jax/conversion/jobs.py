@@ -101,7 +101,9 @@ def convert(
         converted = translator.stream(functools.partial(_read, job.source, rate, bar), rate, strength, route)
         with closing(streams.ahead(converted, _AHEAD)) as blocks:  # or a failed write would leave its thread at work
             shown = _shown(blocks, rate, bar)
-            sound.write_blocks(job.target, shown, rate, job.header.channels, job.kind, job.header.tags)
+            sound.write_blocks(
+                job.target, shown, rate, job.header.channels, job.kind, sound.read_tags(job.source, job.header)
+            )
     if bar is not None:
         bar.close()
 
@@ -141,13 +143,9 @@ def _found(inputs: Iterable[str | os.PathLike[str]], out: Path) -> list[tuple[Pa
 
 def _job(source: Path, place: Path, out: Path, format: str | None) -> Job:
     """Read the header of a file and see that its sound can be written."""
-    target = out / (place if format is None else place.with_suffix(f".{format}"))
     header = sound.read_header(source)
-    kind = sound.choose_kind(target, header.sample_rate, header.channels)
-    same = kind.format == header.format or header.subtype.startswith("PCM")
-    if same and sound.has_subtype(kind.format, header.subtype):
-        kind = sound.choose_kind(target, header.sample_rate, header.channels, header.subtype)
-    return Job(source, target, header, kind)
+    target = out / place.with_suffix(f".{format}" if format else sound.best_suffix(place, header))
+    return Job(source, target, header, sound.kind_like(target, header))
 
 
 def _check_writable(out: Path) -> None:

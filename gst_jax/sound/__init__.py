@@ -3,18 +3,16 @@
 from gst_jax.sound.analysis import LOG_MEL_FLOOR, istft, log_mel, mel_filters, mono, resample, stft
 from gst_jax.sound.files import (
     FOREIGN_SUFFIXES,
-    MAX_CHANNELS,
-    SAMPLE_RATES,
-    AudioError,
-    Header,
     Sound,
     duration,
     find_audio,
     read_blocks,
     read_header,
+    read_tags,
     read_wave,
 )
-from gst_jax.sound.writing import Kind, choose_kind, has_subtype, write_blocks, write_wave
+from gst_jax.sound.headers import MAX_CHANNELS, SAMPLE_RATES, AudioError, AudioWarning, Header
+from gst_jax.sound.writing import Kind, best_suffix, choose_kind, kind_like, write_blocks, write_wave
 
 __all__ = [
     "FOREIGN_SUFFIXES",
@@ -22,19 +20,22 @@ __all__ = [
     "MAX_CHANNELS",
     "SAMPLE_RATES",
     "AudioError",
+    "AudioWarning",
     "Header",
     "Kind",
     "Sound",
+    "best_suffix",
     "choose_kind",
     "duration",
     "find_audio",
-    "has_subtype",
+    "kind_like",
     "istft",
     "log_mel",
     "mel_filters",
     "mono",
     "read_blocks",
     "read_header",
+    "read_tags",
     "read_wave",
     "resample",
     "stft",

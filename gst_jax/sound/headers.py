@@ -1,0 +1,43 @@
+"""What a sound file says of itself, and what is said when it cannot be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+REMEDY = "remove it, or export it again as WAV or FLAC"
+SAMPLE_RATES = (8_000, 192_000)  # Hz, the slowest and the fastest
+MAX_CHANNELS = 8
+
+
+class AudioError(ValueError):
+    """A sound file that cannot be used; the message names it, says why, and what to do."""
+
+
+class AudioWarning(UserWarning):
+    """A sound file of which something is missing; the message names it and says what."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself."""
+
+    frames: int  # of samples, in each channel; of some lossy kinds a guess
+    channels: int
+    sample_rate: int  # Hz
+    format: str  # WAV, FLAC, OGG, MP3, ... as soundfile spells it, or FFmpeg's short name of the container
+    subtype: str  # PCM_16, FLOAT, VORBIS, ..., or FFmpeg's name of the codec
+    bit_rate: int = 0  # bits per second of a lossy kind; 0: unknown, or nothing is lost
+    missing: float = 0.0  # seconds that the file promises and does not hold; infinite: its end, of unknown length
+    by_ffmpeg: bool = False  # whether FFmpeg decodes it, or libsndfile
+    channel_mask: int = 0  # where the loudspeakers of a WAV stand, by Microsoft's bits; 0: not said
+
+
+def skip_tag(file: BinaryIO) -> bytes:
+    """Go past the ID3 tag at the start of a file, if there is one; return the two bytes that follow."""
+    head = file.read(10)
+    size = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=False))
+    file.seek(size if head[:3] == b"ID3" else 0)
+    start = file.read(2)
+    file.seek(-len(start), 1)
+    return start
