@@ -16,6 +16,7 @@ import functools
 import json
 import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import command
 import jax
@@ -49,7 +50,7 @@ def main() -> None:
     """Measure every run."""
     with zipfile.ZipFile(_WEIGHTS.value) as wheel:
         tagger = make_tagger(tensor_bundle.read(wheel, MODEL))
-    runs = {run: judge(run, tagger, _SPLIT.value) for run in _RUNS.value}
+    runs = {Path(run).name: judge(run, tagger, _SPLIT.value) for run in _RUNS.value}
     write_text(_OUT.value, json.dumps({"runs": runs, "provenance": provenance.collect()}, indent=1) + "\n")
 
 
