@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
+from typing import TYPE_CHECKING
 
 from absl import app, flags, logging
 
+if TYPE_CHECKING:
+    from gst_jax.conversion import jobs
+    from gst_jax.conversion.translator import Translator
+
 _RUN = flags.DEFINE_string("run", None, "Run directory of gst_jax.train.", required=True)
 _TO = flags.DEFINE_string("to", None, "Genre to convert to, one of the run's pair.", required=True)
-_OUT = flags.DEFINE_string("out", None, "Folder to write to; an input is never replaced.", required=True)
-_STRENGTH = flags.DEFINE_list("strength", ["1"], "0 gives the input back, 1 converts wholly; several: a folder each.")
+_OUT = flags.DEFINE_string("out", None, "Folder to write song.GENRE.mp3 and the like to.", required=True)
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs that exist; else they are left as they are.")
+_STRENGTH = flags.DEFINE_list("strength", ["1"], "0 gives the input back, 1 converts wholly; several: a file each.")
 _ROUTE = flags.DEFINE_string("route", None, "How sound is made: filled (default), gain (closest to the source), ...")
-_FORMAT = flags.DEFINE_string("format", None, "wav, flac, ogg, mp3 or aiff; default: as each input.")
+_FORMAT = flags.DEFINE_string("format", None, "wav, flac, ogg, opus, mp3, m4a or aiff; default: as each input.")
+_QUALITY = flags.DEFINE_integer(
+    "quality", 0, "kbit/s of lossy outputs; default: as each input's.", lower_bound=0, upper_bound=1000
+)
 _BYPASS_MODEL = flags.DEFINE_bool("bypass_model", False, "Leave the log-mel as it is: only analysis and resynthesis.")
 
 
@@ -21,22 +30,43 @@ def main(arguments: list[str]) -> None:
     from gst_jax.runs import startup
 
     with startup.plain_messages():
-        from tqdm import tqdm
-
+        from gst_jax.config import ConfigError
         from gst_jax.conversion import jobs, synthesis
         from gst_jax.conversion.translator import Translator, check_strength
 
+        if not _OUT.value or not _STRENGTH.value:
+            raise ConfigError("--out and --strength must not be empty; as in --out=converted --strength=1")
         strengths = [check_strength(text) for text in _STRENGTH.value]
         route = _ROUTE.value or synthesis.DEFAULT_ROUTE
         synthesis.check_route(route)
-        several = len(strengths) > 1
-        outs = [Path(_OUT.value, f"strength_{strength:g}") if several else Path(_OUT.value) for strength in strengths]
-        plans = [jobs.plan(arguments[1:], out, _FORMAT.value) for out in outs]
+        label = f"{_TO.value}_bypass" if _BYPASS_MODEL.value else _TO.value
+        labels = [label if strength == 1 else f"{label}-{strength:g}" for strength in strengths]
+        options = (_FORMAT.value, 1000 * _QUALITY.value, _OVERWRITE.value)
+        plans = [jobs.plan(arguments[1:], _OUT.value, label, *options) for label in labels]
         load = Translator.bypass if _BYPASS_MODEL.value else Translator.from_run
         translator = load(_RUN.value, to=_TO.value)
-        for out, planned, strength in zip(outs, plans, strengths, strict=True):
-            jobs.convert(planned, translator, out, strength, route, progress=tqdm)
-            print(f"converted {len(planned)} file{'s' * (len(planned) != 1)} to {_TO.value}: {out}")
+        _convert(plans, strengths, translator, route)
+
+
+def _convert(plans: list[jobs.Plan], strengths: list[float], translator: Translator, route: str) -> None:
+    """Do what can be done, then list what could not."""
+    from tqdm import tqdm
+
+    from gst_jax.conversion import jobs
+
+    failed = list(dict.fromkeys(message for plan in plans for message in plan.refused))
+    for plan, strength in zip(plans, strengths, strict=True):
+        if plan.jobs:
+            failed += jobs.convert(
+                plan.jobs, translator, _OUT.value, strength, route, tqdm, lambda job: tqdm.write(str(job.target))
+            )
+    existing = [target for plan in plans for target in plan.existing]
+    if existing:
+        print(f"left as they are, {len(existing)} in all: {existing[0]} ...; --overwrite replaces them")
+    if foreign := plans[0].foreign:
+        print(f"left out, {len(foreign)} in all, which nothing here reads: {foreign[0]} ...")
+    if failed:
+        sys.exit("\n".join(["gst_jax: not converted:", *failed]))
 
 
 if __name__ == "__main__":

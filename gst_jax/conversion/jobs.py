@@ -1,25 +1,29 @@
-"""Convert files or whole folders of sound into an output folder that never touches its inputs."""
+"""Convert files and whole folders of sound into an output folder, where nothing is replaced."""
 
 from __future__ import annotations
 
-import functools
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gst_jax import sound
 from gst_jax.config import ConfigError
 from gst_jax.conversion import synthesis
 from gst_jax.conversion.translator import Translator
-from gst_jax.sound import AudioError, streams
+from gst_jax.runs.atomic import sweep
+from gst_jax.sound import AudioError, AudioWarning, loudness, streams
 from gst_jax.types import Array, Progress
 
+FORMATS = ("wav", "flac", "ogg", "opus", "mp3", "m4a", "aiff")
 _AHEAD = 16  # half seconds of sound that may wait for the encoder
-FORMATS = ("wav", "flac", "ogg", "mp3", "aiff")
+_NAME_BYTES = 255  # of a file's name, at most
 
 
 @dataclass(frozen=True)
@@ -32,28 +36,188 @@ class Job:
     kind: sound.Kind  # of the target
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What would be done, and what not."""
+
+    jobs: list[Job]
+    existing: list[Path]  # targets that are there already, and stay
+    refused: list[str]  # a message for each file that cannot be converted
+    foreign: list[Path]  # files of music in the folders that nothing here reads
+
+
 def plan(
-    inputs: Iterable[str | os.PathLike[str]], out: str | os.PathLike[str], format: str | None = None
-) -> list[Job]:
+    inputs: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    label: str,
+    format: str | None = None,
+    bit_rate: int = 0,
+    overwrite: bool = False,
+) -> Plan:
     """Say what would be written where, after checking all of it by the files' headers.
 
-    A file goes to `out/name`, a folder to `out/folder/...` with its tree kept. Where `out` lies within such a folder,
-    what it holds is no input: the outputs of an earlier call are not converted again.
+    `song.mp3` goes to `out/song.LABEL.mp3`, a folder to `out/folder/...` with its tree kept. Where `out` lies within
+    such a folder, what it holds is no input: the outputs of an earlier call are not converted again.
 
     Args:
         inputs: files or folders.
         out: folder to write to; it need not exist.
-        format: suffix of every output (wav, flac, ...); None keeps each input's.
+        label: what the outputs are called by, as the genre.
+        format: suffix of every output (wav, flac, ...); None keeps each input's, or takes the next best.
+        bit_rate: bits per second of lossy outputs; 0: as many as the source's.
+        overwrite: whether to replace files that exist.
 
     Raises:
         ConfigError: when there is nothing to do, or an output would be an input or another's output.
-        AudioError: when an input cannot be used.
+        AudioError: when an input does not exist, or a folder holds no sound.
     """
     if format is not None and format not in FORMATS:
         raise ConfigError(f"--format={format!r} is not one of {', '.join(FORMATS)}")
-    jobs = [_job(path, under, Path(out), format) for path, under in _found(inputs, Path(out))]
-    if not jobs:
+    found, foreign = _found(inputs, Path(out))
+    if not found:
         raise ConfigError("nothing to convert: name at least one file or folder, as in --out=converted song.mp3")
+    jobs: list[Job] = []
+    refused = []
+    for source, place in found:
+        try:
+            jobs.append(_job(source, Path(out, place), label, format, bit_rate))
+        except AudioError as error:
+            refused.append(str(error))
+    _check_targets(jobs)
+    existing = [] if overwrite else [job.target for job in jobs if job.target.exists()]
+    return Plan([job for job in jobs if job.target not in set(existing)], existing, refused, foreign)
+
+
+def convert(
+    jobs: Iterable[Job],
+    translator: Translator,
+    out: str | os.PathLike[str],
+    strength: float = 1.0,
+    route: str = synthesis.DEFAULT_ROUTE,
+    progress: Progress | None = None,
+    on_written: Callable[[Job], None] = lambda job: None,
+) -> list[str]:
+    """Do the jobs of a plan: each output has its input's sample rate, channels and exact length.
+
+    Args:
+        jobs: of a plan.
+        translator: what converts.
+        out: the folder given to `plan`.
+        strength: 0 (the input) to 1.
+        route: one of `synthesis.ROUTES`.
+        progress: as `tqdm.tqdm`.
+        on_written: called after each file.
+
+    Returns:
+        A message for each file that could not be converted after all; the others are done.
+
+    Raises:
+        OSError: when the folder cannot be written to, or the disk is full; files done before stay.
+    """
+    jobs, failed = list(jobs), []
+    _check_writable(Path(out))
+    passes = 4 if strength > 0 else 2  # each file is read three times or once, then written
+    seconds = passes * sum(job.header.frames / job.header.sample_rate for job in jobs)
+    bar = None if progress is None else progress(total=seconds, desc="converting", unit="s", unit_scale=1 / passes)
+    for job in jobs:
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(job.target.parent)
+        try:
+            _convert(job, translator, strength, route, bar)
+        except ValueError as error:
+            failed.append(str(error) if isinstance(error, AudioError) else f"{job.source}: {error}")
+        else:
+            on_written(job)
+    if bar is not None:
+        bar.close()
+    return failed
+
+
+def _convert(job: Job, translator: Translator, strength: float, route: str, bar: Any) -> None:
+    rate = job.header.sample_rate
+    gain = _gain_into(job)
+
+    def read() -> Iterator[Array]:
+        return (gain * block for block in _shown(sound.read_blocks(job.source), rate, bar))
+
+    ceiling = loudness.CEILING if job.kind.clips else None
+    converted = translator.stream(read, rate, strength, route, ceiling)
+    with closing(streams.ahead(converted, _AHEAD)) as blocks:  # or a failed write would leave its thread at work
+        shown, tags = _shown(blocks, rate, bar), sound.read_tags(job.source, job.header)
+        sound.write_blocks(job.target, shown, rate, job.header.channels, job.kind, tags)
+
+
+def _gain_into(job: Job) -> np.float32:
+    """Return the one factor by which float samples above full scale fit into a file of integers; else 1."""
+    peak = 1.0
+    if job.kind.clips and job.header.subtype in ("FLOAT", "DOUBLE"):
+        peak = max(float(np.abs(block).max()) for block in sound.read_blocks(job.source))
+    if peak <= 1.0:
+        return np.float32(1)
+    message = f"{job.target} is {20 * np.log10(peak):.1f} dB quieter: it cannot hold samples above full scale"
+    warnings.warn(message, AudioWarning, stacklevel=2)
+    return np.float32(1 / peak)
+
+
+def _shown(blocks: Iterable[Array], sample_rate: int, bar: Any) -> Iterator[Array]:
+    """Pass blocks on, telling a progress bar their seconds."""
+    for block in blocks:
+        yield block
+        if bar is not None:
+            bar.update(len(block) / sample_rate)
+
+
+def _found(inputs: Iterable[str | os.PathLike[str]], out: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Return each file once, with its place under the output folder, and the foreign files."""
+    out = out.resolve()
+    found: dict[Path, tuple[Path, Path]] = {}
+    foreign: list[Path] = []
+    for given in map(Path, inputs):
+        if given.is_dir():
+            files, others = (_outside(sound.find_audio(given, kind), given, out) for kind in _KINDS)
+            if not files:
+                raise AudioError(f"{given} holds no sound file; give a file, or a folder with {', '.join(FORMATS)}")
+            places = [(file, Path(given.resolve().name) / file.relative_to(given)) for file in files]
+            foreign += others
+        elif given.exists():
+            places = [(given, Path(given.name))]
+        else:
+            raise AudioError(f"{given} does not exist; check the spelling of the path")
+        for file, place in places:
+            found.setdefault(file.resolve(), (file, place))
+    return list(found.values()), foreign
+
+
+_KINDS = (sound.SUFFIXES, sound.FOREIGN_SUFFIXES)
+
+
+def _outside(files: list[Path], folder: Path, out: Path) -> list[Path]:
+    """Leave out the outputs of earlier calls, where they lie within the folder that is converted."""
+    if out == folder.resolve():
+        return files
+    return [file for file in files if not file.resolve().is_relative_to(out)]
+
+
+def _job(source: Path, place: Path, label: str, format: str | None, bit_rate: int) -> Job:
+    """Read the header of a file and see that its sound can be written."""
+    header = sound.read_header(source)
+    suffix = f".{format}" if format else sound.best_suffix(place, header)
+    if format is None and suffix != place.suffix:
+        message = f"{place.suffix or header.format} cannot be written as it is; the output is {suffix}"
+        warnings.warn(message, AudioWarning, stacklevel=2)
+    target = place.with_name(_shortened(place.stem, f".{label}{suffix}"))
+    return Job(source, target, header, sound.kind_like(target, header, bit_rate))
+
+
+def _shortened(stem: str, ending: str) -> str:
+    """Return a name with an ending that a file system takes."""
+    while len(os.fsencode(stem + ending)) > _NAME_BYTES:
+        stem = stem[:-1]
+    return stem + ending
+
+
+def _check_targets(jobs: list[Job]) -> None:
+    """Raise a ConfigError where an output would replace an input or another output."""
     taken: dict[Path, Path] = {}
     sources = {job.source.resolve() for job in jobs}
     for job in jobs:
@@ -65,87 +229,6 @@ def plan(
         if other := taken.get(target):
             raise ConfigError(f"{other} and {job.source} would both become {job.target}; convert them one by one")
         taken[target] = job.source
-    return jobs
-
-
-def convert(
-    jobs: Iterable[Job],
-    translator: Translator,
-    out: str | os.PathLike[str],
-    strength: float = 1.0,
-    route: str = synthesis.DEFAULT_ROUTE,
-    progress: Progress | None = None,
-) -> None:
-    """Do the jobs of `plan`: each output has its input's sample rate, channels and exact length.
-
-    Args:
-        jobs: from `plan`.
-        translator: what converts.
-        out: the folder given to `plan`.
-        strength: 0 (the input) to 1.
-        route: one of `synthesis.ROUTES`.
-        progress: as `tqdm.tqdm`.
-
-    Raises:
-        AudioError: when an input turns out damaged, or its sound does not fit the output's format.
-        OSError: when the folder cannot be written to, or the disk is full; files done before stay.
-    """
-    jobs = list(jobs)
-    _check_writable(Path(out))
-    passes = 4 if strength > 0 else 2  # each file is read three times or once, then written
-    seconds = passes * sum(job.header.frames / job.header.sample_rate for job in jobs)
-    bar = None if progress is None else progress(total=seconds, desc="converting", unit="s", unit_scale=1 / passes)
-    for job in jobs:
-        rate = job.header.sample_rate
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        converted = translator.stream(functools.partial(_read, job.source, rate, bar), rate, strength, route)
-        with closing(streams.ahead(converted, _AHEAD)) as blocks:  # or a failed write would leave its thread at work
-            shown = _shown(blocks, rate, bar)
-            sound.write_blocks(
-                job.target, shown, rate, job.header.channels, job.kind, sound.read_tags(job.source, job.header)
-            )
-    if bar is not None:
-        bar.close()
-
-
-def _read(path: Path, sample_rate: int, bar: Any) -> Iterator[Array]:
-    return _shown(sound.read_blocks(path), sample_rate, bar)
-
-
-def _shown(blocks: Iterable[Array], sample_rate: int, bar: Any) -> Iterator[Array]:
-    """Pass blocks on, telling a progress bar their seconds."""
-    for block in blocks:
-        yield block
-        if bar is not None:
-            bar.update(len(block) / sample_rate)
-
-
-def _found(inputs: Iterable[str | os.PathLike[str]], out: Path) -> list[tuple[Path, Path]]:
-    """Return each file once, with its place under the output folder."""
-    out = out.resolve()
-    found: dict[Path, tuple[Path, Path]] = {}
-    for given in map(Path, inputs):
-        if given.is_dir():
-            files = sound.find_audio(given)
-            if out != given.resolve():
-                files = [file for file in files if not file.resolve().is_relative_to(out)]
-            if not files:
-                raise AudioError(f"{given} holds no sound file; give a file, or a folder with {', '.join(FORMATS)}")
-            places = [(file, Path(given.resolve().name) / file.relative_to(given)) for file in files]
-        elif given.is_file():
-            places = [(given, Path(given.name))]
-        else:
-            raise AudioError(f"{given} does not exist; check the spelling of the path")
-        for file, place in places:
-            found.setdefault(file.resolve(), (file, place))
-    return list(found.values())
-
-
-def _job(source: Path, place: Path, out: Path, format: str | None) -> Job:
-    """Read the header of a file and see that its sound can be written."""
-    header = sound.read_header(source)
-    target = out / place.with_suffix(f".{format}" if format else sound.best_suffix(place, header))
-    return Job(source, target, header, sound.kind_like(target, header))
 
 
 def _check_writable(out: Path) -> None:

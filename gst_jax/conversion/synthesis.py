@@ -166,7 +166,8 @@ def _fitted_power(
     wanted = np.maximum((own + missing) * powers(after - before) - missing, 0.0)
     power = bands.scale * fine.fill(fine_structure, wanted, bands.frequencies, audio)
     if new_from > 0:
-        new = bands.spread(np.minimum(np.abs(after - before) / np.float32(new_from), 1.0))
+        change = np.minimum(np.abs(after - before) / np.float32(new_from), 1.0)
+        new = np.minimum(bands.spread(change), 1.0)  # a mean of ones may round to more, and make a power negative
         power = new * power + (1 - new) * power_of(filtered[..., : bands.count])
     for _ in range(_MEL_ITERATIONS):  # Richardson-Lucy: keeps the fine structure of the guess, fits the mel bands
         power *= bands.spread(wanted / np.maximum(bands.measure(power), TINY))

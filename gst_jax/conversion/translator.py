@@ -25,6 +25,12 @@ _CHUNK = 256  # hops of sound synthesised at a time
 _MARGIN = 8  # hops around them, two windows
 _THREADS = min(4, os.cpu_count() or 1)  # that synthesise
 
+_LARGEST = 1e6  # sample, far above that of integers taken for floats
+_FAR_ABOVE = (
+    16.0  # 12 dB: how much louder than the loudest seconds of the source the loudest of the conversion may be
+)
+_REMEDY = "the model does not suit this sound: train with other or more music, or try --strength=0.5"
+
 Read = Callable[[], Iterable[Array]]  # returns the blocks of a sound from the first on, float32 [n, C] each
 
 
@@ -68,10 +74,12 @@ class Translator:
     def __call__(
         self, waveform: Array, sample_rate: int, strength: float = 1.0, route: str = synthesis.DEFAULT_ROUTE
     ) -> Array:
-        """Convert a whole sound, as loud as it was, with true peaks below -1 dBFS.
+        """Convert a whole sound, as loud as it was.
+
+        No true peak is above -1 dBFS, or, of sound that exceeds full scale itself, above its highest sample.
 
         Args:
-            waveform: float [N] or [N, C], C at most 8.
+            waveform: float [N] or [N, C], C at most 8; -1 to 1 is full scale.
             sample_rate: Hz, a whole number from 8,000 to 192,000.
             strength: 0 gives the very samples back, 1 converts wholly; between, the log-mels are interpolated.
             route: how to make sound of a log-mel, one of `synthesis.ROUTES`.
@@ -80,7 +88,7 @@ class Translator:
             float32 of the same shape.
 
         Raises:
-            ValueError: when an argument cannot be used.
+            ValueError: when an argument cannot be used, or no sound came of it.
         """
         samples = np.asarray(waveform)
         if samples.ndim not in (1, 2) or not samples.size:
@@ -95,7 +103,12 @@ class Translator:
         return np.concatenate(list(self._translated([log_mel])))[:, 1]
 
     def stream(
-        self, read: Read, sample_rate: int, strength: float = 1.0, route: str = synthesis.DEFAULT_ROUTE
+        self,
+        read: Read,
+        sample_rate: int,
+        strength: float = 1.0,
+        route: str = synthesis.DEFAULT_ROUTE,
+        ceiling: float | None = None,
     ) -> Iterator[Array]:
         """Convert sound that can be read several times, block by block, to what a call makes of the whole.
 
@@ -108,6 +121,7 @@ class Translator:
             sample_rate: as for a call.
             strength: as for a call.
             route: as for a call.
+            ceiling: that no true peak shall exceed; None: as for a call.
 
         Yields:
             float32 [m, C], together as long as the blocks.
@@ -118,29 +132,54 @@ class Translator:
         slowest, fastest = sound.SAMPLE_RATES
         if not slowest <= sample_rate <= fastest or sample_rate % 1:
             raise ValueError(f"the sample rate must be a whole number, {slowest} to {fastest} Hz, not {sample_rate}")
+        sample_rate = int(sample_rate)
         check_strength(strength)
         synthesis.check_route(route)
         if strength == 0:
             yield from _checked(read())
             return
-        gain = loudness.gain_to_reference(map(sound.mono, _checked(read())), sample_rate)
+        peak = 0.0
+
+        def measured() -> Iterator[Array]:
+            nonlocal peak
+            for block in _checked(read()):
+                peak = max(peak, float(np.abs(block).max()))
+                yield block
+
+        gain = loudness.gain_to_reference(streams.mixed(measured(), sample_rate), sample_rate)
+        with closing(streams.Spool()) as made:
+            level = self._make(made, read, gain, sample_rate, strength, route)
+            pieces = (level * piece for piece in made.blocks())
+            yield from _limited(pieces, sample_rate, ceiling or (peak if peak > 1 else loudness.CEILING))
+
+    def _make(
+        self, made: streams.Spool, read: Read, gain: float, sample_rate: int, strength: float, route: str
+    ) -> float:
+        """Write the new sound, of its own level, and return the factor that makes it as loud as the source.
+
+        Raises:
+            ValueError: when it is no sound: a last guard, before anyone hears it.
+        """
 
         def at_reference() -> Iterator[Array]:
             return (np.float32(gain) * block for block in _checked(read()))
 
-        with closing(streams.Spool()) as made:
-            before = after = 0.0
-            for old, new in self._converted(at_reference, sample_rate, strength, route):
-                made.append(new)
-                before += loudness.energy(old, sample_rate)
-                after += loudness.energy(new, sample_rate)
-            level = (math.sqrt(before / after) if before > 0 and after > 0 else 1.0) / gain
-            yield from _limited((level * piece for piece in made.blocks()), sample_rate)
+        energies = []
+        for old, new in self._converted(at_reference, sample_rate, strength, route):
+            made.append(new)
+            energies.append([loudness.energy(part, sample_rate) for part in (old, new)])
+        before, after = np.array(energies).T
+        if not np.isfinite(after).all():
+            raise ValueError(f"the conversion came out as NaN or infinite samples; {_REMEDY}")
+        change = before.sum() / after.sum() if before.any() and after.any() else 1.0
+        if after.max() * change > _FAR_ABOVE * before.max():
+            raise ValueError(f"the conversion came out far louder than its source in places; {_REMEDY}")
+        return float(np.sqrt(change)) / gain
 
     def _converted(self, read: Read, sample_rate: int, strength: float, route: str) -> Iterator[tuple[Array, Array]]:
         """Yield pieces of the source, each with its conversion, float32 [n, C], before loudness."""
         with closing(streams.Spool()) as frames:
-            mono = streams.resampled(map(sound.mono, read()), sample_rate, self.audio.sample_rate)
+            mono = streams.resampled(streams.mixed(read(), sample_rate), sample_rate, self.audio.sample_rate)
             for both in self._translated(streams.ahead(streams.log_mels(mono, self.audio), _THREADS)):
                 old, new = np.moveaxis(both, 1, 0)
                 frames.append(np.stack([old, old + np.float32(strength) * (new - old)], axis=1))
@@ -191,12 +230,12 @@ class Translator:
                 tail = piece[size:]
 
 
-def _limited(pieces: Iterable[Array], sample_rate: int) -> Iterator[Array]:
+def _limited(pieces: Iterable[Array], sample_rate: int, ceiling: float) -> Iterator[Array]:
     """Limit a stream of sound [n, C]."""
     reach = loudness.reach(sample_rate)
     size = sample_rate // 2
     for window, fresh in streams.windows(pieces, size, reach, reach, "constant"):
-        gain = loudness.limiter_gain(window, sample_rate)
+        gain = loudness.limiter_gain(window, sample_rate, ceiling)
         yield (window * gain[:, None])[reach:][:fresh]
 
 
@@ -273,9 +312,12 @@ def _checked(blocks: Iterable[Array]) -> Iterator[Array]:
             raise ValueError(
                 f"the samples are {block.dtype}; give floats in -1 to 1, of int16 for instance waveform / 32768"
             )
+        block = block.astype(np.float32, copy=False)
         if not np.isfinite(block).all():
             raise ValueError("the sound holds samples that are NaN or infinite; remove them first")
+        if len(block) and np.abs(block).max() > _LARGEST:
+            raise ValueError(f"the sound holds samples of {np.abs(block).max():.3g}; -1 to 1 is full scale")
         if len(block):
-            yield block.astype(np.float32, copy=False)
+            yield block
     if channels is None:
         raise ValueError("the sound is empty: its stream ended before the first block")

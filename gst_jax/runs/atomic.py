@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +24,7 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
         OSError: when the target's folder cannot be written to, or the disk is full.
     """
     target = Path(target)
-    temporary = target.with_name(f".gst_jax-{uuid.uuid4().hex[:16]}.tmp")
+    temporary = target.with_name(f".gst_jax-{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
         temporary.replace(target)
@@ -37,3 +39,31 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
     """Write a text file in UTF-8, whole or not at all; raises as `replacing`."""
     with replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Remove from a folder what processes of this machine left there that were killed while they wrote."""
+    for path in Path(folder).glob(f".gst_jax-{_machine()}-*-*.tmp"):
+        if not _runs(int(path.name.split("-")[2])):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    """Return a short name of this machine, for folders that several share."""
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _runs(process: int) -> bool:
+    """Tell whether a process is alive, or cannot be asked."""
+    if os.name != "posix":  # elsewhere the question would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

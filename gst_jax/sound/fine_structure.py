@@ -8,10 +8,11 @@ import numpy as np
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig
-from gst_jax.sound.analysis import decibels, powers
+from gst_jax.sound.analysis import LOG_MEL_FLOOR, decibels, powers
 from gst_jax.types import Array
 
 _RIDGE = 1e-3  # of the mean variance of a band
+_RANGE = 60.0  # dB that a bin may stand above the loudest band of its frame, or below an empty one
 _BLOCK_SECONDS = 60
 
 
@@ -84,4 +85,7 @@ def fill(fine_structure: Array, band_powers: Array, frequencies: Array, audio: A
     lower = np.minimum(position.astype(int), audio.n_fft // 2 - 1)
     weight = (position - lower).astype(np.float32)
     laid = fine_structure[:, lower] * (1 - weight) + fine_structure[:, lower + 1] * weight
-    return powers(decibels(band_powers) @ laid[:-1] + laid[-1])
+    levels = decibels(band_powers)
+    # Of bands unlike all that it learned from, a regression says anything; the mel bands are fitted afterwards.
+    highest = levels.max(axis=-1, keepdims=True) + _RANGE
+    return powers(np.clip(levels @ laid[:-1] + laid[-1], LOG_MEL_FLOOR - _RANGE, highest))

@@ -52,8 +52,8 @@ def gain_to_reference(blocks: Iterable[Array], sample_rate: int) -> float:
     return min(REFERENCE / math.sqrt(energies[loud].sum() / sizes[loud].sum()), _MAX_GAIN)
 
 
-def limiter_gain(waveform: Array, sample_rate: int) -> Array:
-    """Return the gain that keeps every channel's true peak below the ceiling.
+def limiter_gain(waveform: Array, sample_rate: int, ceiling: float = CEILING) -> Array:
+    """Return the gain that keeps every channel's true peak below a ceiling.
 
     The gain of a sample depends on `reach(sample_rate)` samples to each side, so a long sound can be limited in
     overlapping pieces.
@@ -61,15 +61,16 @@ def limiter_gain(waveform: Array, sample_rate: int) -> Array:
     Args:
         waveform: float32 [N, C].
         sample_rate: Hz.
+        ceiling: amplitude.
 
     Returns:
         float32 [N], all ones where nothing comes near the ceiling.
     """
-    peak = _true_peak(waveform, functools.reduce(np.maximum, np.abs(waveform.T)))
-    if peak.max() <= CEILING:
+    peak = _true_peak(waveform, functools.reduce(np.maximum, np.abs(waveform.T)), ceiling)
+    if peak.max() <= ceiling:
         return np.ones(len(waveform), np.float32)
     half = max(1, int(LOOKAHEAD * sample_rate))
-    needed = np.minimum(1.0, CEILING / np.maximum(peak, CEILING))
+    needed = np.minimum(1.0, ceiling / np.maximum(peak, ceiling))
     held = minimum_filter1d(needed, 2 * half + 1)
     window = np.hanning(2 * half + 1).astype(np.float32)
     padded = np.pad(held, half, mode="edge")
@@ -83,7 +84,7 @@ def reach(sample_rate: int) -> int:
     return 2 * max(1, int(LOOKAHEAD * sample_rate)) + 2 * _TAPS
 
 
-def _true_peak(waveform: Array, peak: Array) -> Array:
+def _true_peak(waveform: Array, peak: Array, ceiling: float) -> Array:
     """Raise the peak [N] over all channels [N, C] to what a windowed sinc finds between the samples.
 
     It looks only beside samples that are loud: music's true peaks are less than 6 dB above its samples.
@@ -91,7 +92,7 @@ def _true_peak(waveform: Array, peak: Array) -> Array:
     place = np.arange(1 - _TAPS, _TAPS + 1)
     distance = place - np.arange(1, _PHASES)[:, None] / _PHASES
     kernels = (np.sinc(distance) * np.cos(0.5 * np.pi * distance / (_TAPS + 1)) ** 2).astype(np.float32)
-    loud = np.flatnonzero(np.maximum(peak[:-1], peak[1:]) > 0.5 * CEILING)
+    loud = np.flatnonzero(np.maximum(peak[:-1], peak[1:]) > 0.5 * ceiling)
     out = peak.copy()
     for channel in waveform.T:
         around = sliding_window_view(np.pad(channel, (_TAPS - 1, _TAPS)), 2 * _TAPS)[loud]

@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gst_jax.config import AudioConfig
-from gst_jax.sound.analysis import log_mel
+from gst_jax.sound.analysis import log_mel, mono
 from gst_jax.types import Array
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_MIX_SECONDS = 0.5
+_CANCELLED = 0.05  # of the channels' mean energy: less is left where they cancel; of eight unlike ones, an eighth is
 _MEL_BLOCK = 32  # log-mel frames measured at a time
 _SPOOL_BYTES = 1 << 26  # held in memory before a spool goes to the disk: three minutes of stereo at 44.1 kHz
 _SPOOL_ROWS = 1 << 15  # read at a time
@@ -118,6 +120,19 @@ def reblocked(blocks: Iterable[Array], size: int) -> Iterator[Array]:
     for window, fresh in windows(blocks, size, 0, 0, "constant"):
         if fresh:
             yield window[:fresh]
+
+
+def mixed(blocks: Iterable[Array], sample_rate: int) -> Iterator[Array]:
+    """Mix the channels of a stream [n, C] to one that is heard: [m], half a second at a time.
+
+    It is the mean; but channels in opposite phase, which would cancel, are turned around first.
+    """
+    for block in reblocked(blocks, max(1, round(_MIX_SECONDS * sample_rate))):
+        mix = mono(block)
+        if block.shape[1] > 1 and np.mean(np.square(mix)) < _CANCELLED * np.mean(np.square(block)):
+            _, directions = np.linalg.eigh(block.T.astype(np.float64) @ block)
+            mix = mono(block * np.where(directions[:, -1] < 0, -1, 1).astype(np.float32))
+        yield mix
 
 
 def resampled(mono: Iterable[Array], rate_in: int, rate_out: int) -> Iterator[Array]:
