@@ -23,7 +23,7 @@ from gst_jax import sound
 from gst_jax.conversion import translator
 from gst_jax.corpus import library
 from gst_jax.corpus.render import SAMPLE_RATE
-from gst_jax.evaluation import hearing, songs
+from gst_jax.evaluation import analysis, songs
 from gst_jax.evaluation.metrics import bootstrap, closeness
 from gst_jax.learning import cyclegan, losses
 from gst_jax.runs import provenance
@@ -111,9 +111,9 @@ def distances(translator: translator.Translator | None, tunes: list[songs.Song],
     log_mels, spectra = [], []
     for tune in tunes:
         made = tune.source if translator is None else translator(tune.source, rate)
-        both = [hearing.common(waveform, rate) for waveform in (made, tune.truths["reorchestrated"])]
-        log_mels.append(closeness.log_mel_distance(*(sound.log_mel(one, hearing.ANALYSIS) for one in both)))
-        spectra.append(closeness.log_spectral_distance(*(sound.stft(one, hearing.ANALYSIS) for one in both)))
+        both = [analysis.common(waveform, rate) for waveform in (made, tune.truths["reorchestrated"])]
+        log_mels.append(closeness.log_mel_distance(*(sound.log_mel(one, analysis.ANALYSIS) for one in both)))
+        spectra.append(closeness.log_spectral_distance(*(sound.stft(one, analysis.ANALYSIS) for one in both)))
     return {"log-mel distance (dB)": bootstrap.mean(log_mels), "log-spectral distance (dB)": bootstrap.mean(spectra)}
 
 

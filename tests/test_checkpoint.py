@@ -168,3 +168,11 @@ def test_exported_generators_convert_as_the_run_does_to_half_precision(run_dir, 
     write_run(tmp_path / "small", config.load("configs/smoke.toml", ["model.channels=8"]))
     with pytest.raises(checkpoint.CheckpointError, match="another model"):
         checkpoint.load_generator(RunDirectory.open(tmp_path / "small"), "ab")
+
+
+def test_a_digest_tells_weights_apart():
+    first, same, other = (cyclegan.init_parameters(SMOKE)["generator"] for _ in range(3))
+    other["ab"] = jax.tree.map(lambda leaf: np.nextafter(leaf, np.float32(1)), other["ab"])
+    assert checkpoint.digest(first) == checkpoint.digest(same)
+    assert checkpoint.digest(first) != checkpoint.digest(other)
+    assert checkpoint.digest(first) != checkpoint.digest({"ab": first["ba"], "ba": first["ab"]})
