@@ -23,7 +23,7 @@ _SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; 
 
 
 def main(argv: list[str]) -> None:
-    """Render or decode the audio of each pair; report what there is, with how long training on it will take."""
+    """Render or decode the audio of each pair; print what there is, and how long training on it will take."""
     if len(argv) > 1:
         sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
     logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find

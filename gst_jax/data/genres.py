@@ -20,7 +20,7 @@ from gst_jax.runs.directory import Statistics
 from gst_jax.sound import AudioError, fine_structure, loudness
 from gst_jax.types import Array, Progress
 
-Skipped = tuple[Path, str]  # a file with the reason
+Skipped = tuple[Path, str]  # a file, and why
 
 _CACHE_VERSION = 5  # raise it when the same files would give other frames
 _MIN_DEVIATION = 1.0  # dB: a band that never moves must not have its noise blown up
@@ -28,30 +28,30 @@ _MIN_DEVIATION = 1.0  # dB: a band that never moves must not have its noise blow
 
 @dataclass(frozen=True)
 class Track:
-    """Where one recording, or a transposed copy of it, lies in the frames of its genre."""
+    """Where one recording, or a copy of it at another speed, lies in the frames of its genre."""
 
     path: Path
     start: int  # its first frame
     frames: int
-    semitones: int = 0  # higher, and as much faster, than the recording
+    semitones: int = 0  # how much higher, and so faster, it is played than the recording
 
 
 @dataclass(frozen=True, eq=False)
 class Genre:
-    """The training frames of one genre with what became of each of its files."""
+    """The training frames of one genre, and what became of each of its files."""
 
     name: str
     log_mel: Array  # float32 [frames of all tracks, M] in dB, memory-mapped, read-only
     tracks: tuple[Track, ...]
     held_out: tuple[Path, ...]  # never trained on
     skipped: tuple[Skipped, ...]
-    minutes: float  # of training sound, copies apart
+    minutes: float  # of training sound, not counting copies
     statistics: Statistics
     fine_structure: Array  # float32 [M + 1, n_fft // 2 + 1], from `fine_structure.Fit`
 
     @property
     def recordings(self) -> list[Track]:
-        """The tracks without their copies."""
+        """The tracks, without copies at other speeds."""
         return [track for track in self.tracks if track.semitones == 0]
 
 
@@ -67,18 +67,18 @@ class _Plan:
 
 
 def read_mono(path: Path, audio: AudioConfig, seconds: float | None = None) -> Array:
-    """Read a file, or its first seconds, as a model hears it: one channel, at its rate and `loudness.REFERENCE`, [N].
+    """Read a file, or its first seconds, as a model hears it: mono, at its rate and `loudness.REFERENCE`, [N].
 
     Raises:
         AudioError: as `audio.read_wave`.
     """
-    return next(_read_transposed(path, audio, [0], seconds))[1]
+    return next(_read_at_speeds(path, audio, [0], seconds))[1]
 
 
-def _read_transposed(
+def _read_at_speeds(
     path: Path, audio: AudioConfig, semitones: Iterable[int], seconds: float | None = None
 ) -> Iterator[tuple[int, Array]]:
-    """Read a file as `read_mono`, once, and yield it played faster by each of some semitones, with them."""
+    """Read a file once, as `read_mono`, and yield it at several speeds: semitones higher, samples [N]."""
     decoded = sound.read_wave(path)
     rate = decoded.sample_rate
     waveform = sound.mono(decoded.samples if seconds is None else decoded.samples[: round(seconds * rate)])
@@ -165,9 +165,9 @@ def _plan(folder: Path, audio: AudioConfig, data: DataConfig, cache_dir: Path) -
     return _Plan(folder, index, tuple(training), tuple(held_out), tuple(skipped))
 
 
-def _load(plan: _Plan, audio: AudioConfig, transposed: int, progress: Progress | None) -> Genre:
+def _load(plan: _Plan, audio: AudioConfig, speeds: int, progress: Progress | None) -> Genre:
     if plan.training:
-        _write_cache(plan, audio, transposed, progress)
+        _write_cache(plan, audio, speeds, progress)
     index = json.loads(plan.index.read_text(encoding="ascii"))
     log_mel = np.load(plan.index.with_suffix(".npy"), mmap_mode="r")
     tracks = tuple(Track(plan.folder / path, *rest) for path, *rest in index["tracks"])
@@ -184,7 +184,7 @@ def _load(plan: _Plan, audio: AudioConfig, transposed: int, progress: Progress |
     )
 
 
-def _write_cache(plan: _Plan, audio: AudioConfig, transposed: int, progress: Progress | None) -> None:
+def _write_cache(plan: _Plan, audio: AudioConfig, speeds: int, progress: Progress | None) -> None:
     """Decode the training tracks into an .npy file, each with its copies, then describe all: fine structure, index.
 
     Each appears whole, by a rename, under a name made of what went in: processes that do this at the same
@@ -197,14 +197,14 @@ def _write_cache(plan: _Plan, audio: AudioConfig, transposed: int, progress: Pro
     highest = np.full(audio.n_mels, sound.LOG_MEL_FLOOR, np.float32)
     fit = fine_structure.Fit(audio)
     start = 0
-    steps = sorted(range(-transposed, transposed + 1), key=abs)  # the recording itself first
+    steps = sorted(range(-speeds, speeds + 1), key=abs)  # the recording itself first
     paths = plan.training
     if progress is not None:
         paths = progress(paths, total=len(paths), desc=plan.folder.name, unit="track")
     with _caching(plan.index.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
         _write_shape(file, (0, audio.n_mels))
         for path in paths:
-            for semitones, waveform in _read_transposed(path, audio, steps):
+            for semitones, waveform in _read_at_speeds(path, audio, steps):
                 log_mel = sound.log_mel(waveform, audio)
                 if reason := _unusable(log_mel, audio):
                     if semitones == 0:
