@@ -233,9 +233,11 @@ def load(path: str | os.PathLike[str] | None = None, overrides: tuple[str, ...] 
     tree: dict[str, Any] = {}
     if path is not None:
         try:
-            tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            tree = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # Windows' editors begin with a mark
         except OSError as error:
             raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} is not text in UTF-8; save it again in that encoding") from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path} is not valid TOML: {error}") from error
     for override in overrides:
