@@ -49,13 +49,11 @@ def _prepare(pairs: dict[str, tuple[str, str]], settings: Config) -> None:
     _print_genres(genres)
     batches = {name: data.Batches(genres[a], genres[b], settings) for name, (a, b) in pairs.items()}
 
-    from gst_jax.learning import loop
     from gst_jax.speed import estimate  # JAX starts only once the audio is known to be good
 
     pace = estimate.measure_pace(next(iter(batches.values())), settings, tqdm)
     for name, served in batches.items():
-        steps = loop.total_steps(served.steps_per_epoch, settings)
-        needed = timedelta(seconds=round(pace.compile_seconds + steps * pace.step_seconds))
+        needed = timedelta(seconds=round(pace.training_seconds(served, settings)))
         print(
             f"training {name}: about {needed} h for {settings.training.epochs} epochs of "
             f"{served.steps_per_epoch} batches, {pace.step_seconds:.2f} s each on this machine"

@@ -2,7 +2,7 @@
 
 from gst_jax.data.batches import Batches
 from gst_jax.data.genres import Genre, Track, load_genre, load_genres, read_mono, split_tracks
-from gst_jax.data.sources import as_trained, find_pairs, load_pair, load_run, settings_for
+from gst_jax.data.sources import as_trained, find_pairs, load_pair, load_run, sample_tracks, settings_for
 
 __all__ = [
     "Batches",
@@ -15,6 +15,7 @@ __all__ = [
     "load_pair",
     "load_run",
     "read_mono",
+    "sample_tracks",
     "settings_for",
     "split_tracks",
 ]

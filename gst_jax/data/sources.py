@@ -115,6 +115,14 @@ def as_trained(genres: tuple[Genre, Genre], run: RunDirectory) -> tuple[Genre, G
     return a, b
 
 
+def sample_tracks(run: RunDirectory) -> dict[str, Path]:
+    """Return by genre a track that a run did not train on; one that it did where none was held out."""
+    if run.audio_dir is None:
+        folder = corpus.build(corpus.default_directory()) / "paired" / "validation" / "rearranged"
+        return {genre: folder / genre / "tune_00.flac" for genre in run.pair}
+    return {genre.name: (genre.held_out or [genre.tracks[0].path])[0] for genre in load_run(run)}
+
+
 def load_run(run: RunDirectory, progress: Progress | None = None) -> tuple[Genre, Genre]:
     """Load the genres that a run was trained on, as `load_pair` and `as_trained`."""
     return as_trained(load_pair(run.pair, run.audio_dir, run.config, progress), run)
