@@ -70,7 +70,7 @@ def pair(number: int, source: str, target: str, run: RunDirectory) -> tuple[np.n
         samples = library.samples_of(0, library.CorpusFile("", "pairs", number, source, player))
         rate = run.config.audio.sample_rate
         waveform = sound.resample(sound.mono(samples), SAMPLE_RATE, rate)
-        waveform = waveform * loudness.gain_to_reference([waveform], rate)
+        waveform = waveform * loudness.gain_to_reference(loudness.gating_blocks(waveform, rate), rate)
         statistics = run.statistics[player]
         log_mel = sound.log_mel(waveform, run.config.audio)
         sides.append((log_mel - np.array(statistics.mean)) / np.array(statistics.deviation))

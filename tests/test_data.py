@@ -24,7 +24,7 @@ def names(paths):
 
 def at_reference(path):
     samples = sound.read_wave(path).samples[:, 0]
-    return samples * loudness.gain_to_reference([samples], 16_000)
+    return samples * loudness.gain_to_reference(loudness.gating_blocks(samples, 16_000), 16_000)
 
 
 def noise(rng, seconds, rate=16_000):

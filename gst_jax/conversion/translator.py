@@ -123,7 +123,8 @@ class Translator:
         if strength == 0:
             yield from _checked(read())
             return
-        gain = loudness.gain_to_reference(map(sound.mono, _checked(read())), sample_rate)
+        mono = streams.reblocked(map(sound.mono, _checked(read())), round(loudness.GATING_BLOCK * sample_rate))
+        gain = loudness.gain_to_reference(mono, sample_rate)
 
         def at_reference() -> Iterator[Array]:
             return (np.float32(gain) * block for block in _checked(read()))

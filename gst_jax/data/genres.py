@@ -86,7 +86,10 @@ def _read_at_speeds(
     for step in semitones:
         # From the recording's own rate, so that a slower copy still reaches up to the highest band.
         copy = sound.resample(waveform, round(rate * 2 ** (step / 12)), audio.sample_rate)
-        yield step, copy * loudness.gain_to_reference([copy], audio.sample_rate)
+        yield (
+            step,
+            copy * loudness.gain_to_reference(loudness.gating_blocks(copy, audio.sample_rate), audio.sample_rate),
+        )
 
 
 def split_tracks(files: Sequence[Path], held_out_fraction: float) -> tuple[list[Path], list[Path]]:

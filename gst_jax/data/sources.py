@@ -16,7 +16,7 @@ from gst_jax.runs.directory import RunDirectory, cache_dir
 from gst_jax.sound import AudioError
 from gst_jax.types import Progress
 
-_SAME_LEVEL = 0.1  # dB: more than two machines or versions differ, less than a file that is added or changed makes
+_SAME_LEVEL = 0.01  # dB: less than any file that is added, taken away or changed makes, more than two machines differ
 
 
 def find_pairs(text: str | None, audio_dir: str | os.PathLike[str] | None, default: str) -> list[tuple[str, str]]:
