@@ -74,28 +74,28 @@ class DataConfig:
     """How tracks are divided, and made more of."""
 
     held_out_fraction: float = 0.1  # of each genre's tracks, never trained on
-    corpus_tracks: int = 10  # training tracks a genre that the built-in corpus lends, half a minute each
-    speed_semitones: int = 0  # also train on copies resampled by up to so many semitones: 2 is five copies of each
+    corpus_tracks: int = 10  # training tracks per genre from the built-in corpus, half a minute each
+    speed_semitones: int = 0  # also train on copies played faster and slower, by up to so many semitones
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The architecture of the two generators and the two discriminators."""
 
-    architecture: str = "frames"  # convolutions over time, mel bins being channels; "pictures": over mel bins too
+    architecture: str = "frames"  # convolves over time, mel bins are channels; "pictures": over mel bins too
     channels: int = 176  # of the generator's first layer; in pictures doubled at each of two down-samplings
     residual_blocks: int = 4
     discriminator_channels: int = 128
     residual: bool = True  # the generator adds to its input instead of replacing it
-    transport_taps: int = 31  # of the linear map, computed from the data, that a frame generator begins with; 0: none
+    transport_taps: int = 31  # frames of the linear map, computed from the data, that comes first; 0: none
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
     """Weights of the losses.
 
-    CycleGAN's own 10 and 5 hold a residual generator at its start. A transport moves what is of the target already,
-    so that it has no use for an identity loss.
+    CycleGAN's own weights, cycle 10 and identity 5, would hold a residual generator where it begins. An identity loss
+    contradicts a generator that begins as the transport, which changes music of the target genre too.
     """
 
     adversarial: float = 1.0
@@ -233,9 +233,11 @@ def load(path: str | os.PathLike[str] | None = None, overrides: tuple[str, ...] 
     tree: dict[str, Any] = {}
     if path is not None:
         try:
-            tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            tree = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # Windows' editors begin with a mark
         except OSError as error:
             raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} is not text in UTF-8; save it again in that encoding") from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path} is not valid TOML: {error}") from error
     for override in overrides:

@@ -23,7 +23,7 @@ _SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; 
 
 
 def main(argv: list[str]) -> None:
-    """Render or decode the audio of each pair; report what there is, with how long training on it will take."""
+    """Render or decode the audio of each pair; print what there is, and how long training on it will take."""
     if len(argv) > 1:
         sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
     logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
@@ -49,13 +49,11 @@ def _prepare(pairs: dict[str, tuple[str, str]], settings: Config) -> None:
     _print_genres(genres)
     batches = {name: data.Batches(genres[a], genres[b], settings) for name, (a, b) in pairs.items()}
 
-    from gst_jax.learning import loop
     from gst_jax.speed import estimate  # JAX starts only once the audio is known to be good
 
     pace = estimate.measure_pace(next(iter(batches.values())), settings, tqdm)
     for name, served in batches.items():
-        steps = loop.total_steps(served.steps_per_epoch, settings)
-        needed = timedelta(seconds=round(pace.compile_seconds + steps * pace.step_seconds))
+        needed = timedelta(seconds=round(pace.training_seconds(served, settings)))
         print(
             f"training {name}: about {needed} h for {settings.training.epochs} epochs of "
             f"{served.steps_per_epoch} batches, {pace.step_seconds:.2f} s each on this machine"

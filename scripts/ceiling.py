@@ -23,7 +23,7 @@ from gst_jax import sound
 from gst_jax.conversion import translator
 from gst_jax.corpus import library
 from gst_jax.corpus.render import SAMPLE_RATE
-from gst_jax.evaluation import hearing, songs
+from gst_jax.evaluation import analysis, songs
 from gst_jax.evaluation.metrics import bootstrap, closeness
 from gst_jax.learning import cyclegan, losses
 from gst_jax.runs import provenance
@@ -67,10 +67,10 @@ def pair(number: int, source: str, target: str, run: RunDirectory) -> tuple[np.n
     """Render a tune of no other set twice; return both as standardised log-mels [T, M]."""
     sides = []
     for player in (source, target):
-        samples = library.samples_of(0, library.Track("", "pairs", number, source, player))
+        samples = library.samples_of(0, library.CorpusFile("", "pairs", number, source, player))
         rate = run.config.audio.sample_rate
         waveform = sound.resample(sound.mono(samples), SAMPLE_RATE, rate)
-        waveform = waveform * loudness.gain_to_reference([waveform], rate)
+        waveform = waveform * loudness.gain_to_reference(loudness.gating_blocks(waveform, rate), rate)
         statistics = run.statistics[player]
         log_mel = sound.log_mel(waveform, run.config.audio)
         sides.append((log_mel - np.array(statistics.mean)) / np.array(statistics.deviation))
@@ -111,9 +111,9 @@ def distances(translator: translator.Translator | None, tunes: list[songs.Song],
     log_mels, spectra = [], []
     for tune in tunes:
         made = tune.source if translator is None else translator(tune.source, rate)
-        both = [hearing.common(waveform, rate) for waveform in (made, tune.truths["reorchestrated"])]
-        log_mels.append(closeness.log_mel_distance(*(sound.log_mel(one, hearing.ANALYSIS) for one in both)))
-        spectra.append(closeness.log_spectral_distance(*(sound.stft(one, hearing.ANALYSIS) for one in both)))
+        both = [analysis.common(waveform, rate) for waveform in (made, tune.truths["reorchestrated"])]
+        log_mels.append(closeness.log_mel_distance(*(sound.log_mel(one, analysis.ANALYSIS) for one in both)))
+        spectra.append(closeness.log_spectral_distance(*(sound.stft(one, analysis.ANALYSIS) for one in both)))
     return {"log-mel distance (dB)": bootstrap.mean(log_mels), "log-spectral distance (dB)": bootstrap.mean(spectra)}
 
 

@@ -26,8 +26,8 @@ import tensor_bundle
 from absl import flags
 from jax import numpy as jnp
 
-from gst_jax.evaluation import hearing
-from gst_jax.evaluation.methods import make_rows
+from gst_jax.evaluation import analysis
+from gst_jax.evaluation.methods import make_methods
 from gst_jax.evaluation.metrics import bootstrap, style
 from gst_jax.evaluation.songs import gather
 from gst_jax.runs import provenance
@@ -38,7 +38,7 @@ from gst_jax.types import Array
 MODEL = "musicnn/MSD_musicnn/"  # in the wheel
 FRAMES, STEP = 187, 93  # of a window, 3 s; from one to the next
 TAGS = {"rock": 0, "jazz": 9, "folk": 20}  # of the tagger's fifty
-ROWS = ("conversion", "untouched input", "equaliser", "distortion", "musaicing", "untrained generator")
+METHODS = ("conversion", "untouched input", "equaliser", "distortion", "musaicing", "untrained generator")
 
 _WEIGHTS = flags.DEFINE_string("weights", None, "wheel of musicnn", required=True)
 _RUNS = flags.DEFINE_list("runs", None, "run directories on the built-in corpus, separated by commas", required=True)
@@ -104,7 +104,7 @@ def make_tagger(v: dict[str, Array]):
 
 def listen(tagger, waveform: Array, rate: int) -> tuple[Array, Array]:
     """Return the penultimate layer of each window of a waveform [N], [W, 200], and its tags' scores, [W, 50]."""
-    frames = log_mel(hearing.common(waveform, rate))
+    frames = log_mel(analysis.common(waveform, rate))
     windows = np.stack([frames[start : start + FRAMES] for start in range(0, len(frames) - FRAMES + 1, STEP)])
     heard = [tagger(window[None]) for window in windows]  # one shape, so one compilation
     return tuple(np.concatenate([np.asarray(part[index]) for part in heard]) for index in range(2))
@@ -121,17 +121,17 @@ def judge(run_dir: str, tagger, split: str) -> dict:
     width = style.bandwidth(np.concatenate([windows for tracks in reference.values() for windows in tracks]))
     found = {}
     for (source, target), songs in material.songs.items():
-        rows = make_rows(run, source, target, material)
-        made = {row: [rows[row](song.source) for song in songs] for row in ROWS}
+        methods = make_methods(run, source, target, material)
+        made = {method: [methods[method](song.source) for song in songs] for method in METHODS}
         made |= {f"true target, {name}": [song.truths[name] for song in songs] for name in songs[0].truths}
         found[f"{source} to {target}"] = {}
-        for row, waveforms in made.items():
+        for method, waveforms in made.items():
             heard = [listen(tagger, waveform, rate) for waveform in waveforms]
             figures = {"kernel distance to target": distance(heard, reference[target], width)}
             figures |= {f"tagged {genre}": tagged(heard, genre) for genre in (source, target) if genre in TAGS}
-            found[f"{source} to {target}"][row] = figures
+            found[f"{source} to {target}"][method] = figures
             shown = ", ".join(f"{name} {value[0]:.3f}" for name, value in figures.items())
-            print(f"{source} to {target}: {row}: {shown}", flush=True)
+            print(f"{source} to {target}: {method}: {shown}", flush=True)
     return found
 
 

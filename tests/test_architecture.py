@@ -76,3 +76,25 @@ def test_help_does_not_load_the_heavy_libraries(command):
     code = f"import sys, gst_jax.{command}; print([name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_files_and_functions_are_short():
+    long = []
+    for path in [*FILES, *(ROOT / "scripts").glob("*.py"), *(ROOT / "tests").glob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        if len(text.splitlines()) > 350 and path.parent.name != "tests":
+            long.append(str(path))
+        functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef))
+        long += [f"{path}: {node.name}" for node in functions if node.end_lineno - node.lineno >= 60]
+    assert not long
+
+
+def test_the_rooms_are_few_and_so_are_the_arrows_between_them():
+    """What a newcomer has to keep in mind: the picture of the package."""
+    arrows = set()
+    for path in FILES:
+        room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        arrows |= {(room, room_of(module)) for module in imports_of(path)}
+    arrows = {(room, other) for room, other in arrows if other not in {None, room}}
+    rooms = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in FILES} - {"__init__"}
+    assert len(rooms) <= 16 and len(arrows) <= 60, (len(rooms), len(arrows))

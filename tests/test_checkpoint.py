@@ -100,6 +100,50 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(run_dir, harm):
     assert (run_dir / "damaged" / "30").is_dir()
 
 
+def test_damage_twice_at_one_step_is_put_aside_twice(run_dir):
+    for _ in range(3):
+        with checkpoint.open_checkpoints(RunDirectory.open(run_dir)) as checkpoints:
+            checkpoint.save(checkpoints, state_of(30, 30))
+        (run_dir / "checkpoints" / "30" / "crc32.json").unlink()
+        with pytest.warns(UserWarning, match="step 30 is damaged; it was moved to"):
+            assert int(restore(run_dir).step) == 20
+    assert sorted(path.name for path in (run_dir / "damaged").iterdir()) == ["30", "30-2", "30-3"]
+
+
+def test_there_is_a_whole_checkpoint_at_every_moment(tmp_path, monkeypatch):
+    """Orbax deletes what is too old before the seal of the new one is written: keep more than one."""
+    settings = config.load("configs/smoke.toml", ["training.keep_checkpoints=1"])
+    write_run(tmp_path, settings)
+    whole = []
+    seal = checkpoint.write_text
+
+    def killed_before_the_seal(target, text):
+        whole.append(checkpoint.newest(RunDirectory.open(tmp_path)))
+        seal(target, text)
+
+    with checkpoint.open_checkpoints(RunDirectory.open(tmp_path)) as checkpoints:
+        checkpoint.save(checkpoints, state_of(10, 10))
+        monkeypatch.setattr(checkpoint, "write_text", killed_before_the_seal)
+        with pytest.warns(UserWarning, match="damaged; trying the one before"):
+            checkpoint.save(checkpoints, state_of(20, 20))
+            checkpoint.save(checkpoints, state_of(30, 30))
+    assert whole == [10, 20]
+
+
+def test_a_seal_written_on_windows_is_whole(run_dir):
+    seal = run_dir / "checkpoints" / "30" / "crc32.json"
+    sums = json.loads(seal.read_text())
+    assert any("/" in path for path in sums) and not any("\\" in path for path in sums)
+    seal.write_text(json.dumps({path.replace("/", "\\"): value for path, value in sums.items()}))
+    assert int(restore(run_dir).step) == 30
+
+
+def test_an_exported_run_gives_no_start_to_another(run_dir, tmp_path):
+    checkpoint.export_generators(RunDirectory.open(run_dir), tmp_path / "small")
+    with pytest.raises(CheckpointError, match="exported run.*discriminators were left out.*exported from"):
+        checkpoint.load_parameters(RunDirectory.open(tmp_path / "small"))
+
+
 def test_all_damaged_is_an_error(run_dir):
     for step in (10, 20, 30):
         (run_dir / "checkpoints" / str(step) / "crc32.json").unlink()
@@ -168,3 +212,11 @@ def test_exported_generators_convert_as_the_run_does_to_half_precision(run_dir, 
     write_run(tmp_path / "small", config.load("configs/smoke.toml", ["model.channels=8"]))
     with pytest.raises(checkpoint.CheckpointError, match="another model"):
         checkpoint.load_generator(RunDirectory.open(tmp_path / "small"), "ab")
+
+
+def test_a_digest_tells_weights_apart():
+    first, same, other = (cyclegan.init_parameters(SMOKE)["generator"] for _ in range(3))
+    other["ab"] = jax.tree.map(lambda leaf: np.nextafter(leaf, np.float32(1)), other["ab"])
+    assert checkpoint.digest(first) == checkpoint.digest(same)
+    assert checkpoint.digest(first) != checkpoint.digest(other)
+    assert checkpoint.digest(first) != checkpoint.digest({"ab": first["ba"], "ba": first["ab"]})

@@ -46,6 +46,9 @@ def test_override_wins_over_the_file_and_an_integer_may_stand_for_a_float():
         ("audio.segment_seconds=0.2", "frames"),
         ("data.held_out_fraction=1.5", "at most 0.9"),
         ("data.corpus_tracks=0", "at least 1"),
+        ("audio.f_min=-100", "audio.f_min is -100.0; it must be at least 0"),
+        ("model.architecture=cubes", "frames or pictures"),
+        ("model.transport_taps=4", "odd number"),
         ("model.residual=1", "must be of type bool"),
     ],
 )
@@ -60,6 +63,77 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
     (tmp_path / "broken.toml").write_text("[training\n")
     with pytest.raises(ConfigError, match="not valid TOML"):
         config.load(tmp_path / "broken.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[model]\ndimensions = 2\n",
+            "model.dimensions is now model.architecture: write model.architecture=pictures",
+        ),
+        ("[model]\ntransport = 9\n", "model.transport is now model.transport_taps: write model.transport_taps=9"),
+        ("[loss]\nlogistic = false\n", "loss.logistic is now .*loss.adversarial_loss=least_squares"),
+        ("[data]\ntransposed = 2\n", "data.transposed is now data.speed_semitones: write data.speed_semitones=2"),
+    ],
+)
+def test_a_former_name_is_refused_with_the_new_one(tmp_path, text, message):
+    (tmp_path / "old.toml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        config.load(tmp_path / "old.toml")
+    section, _, setting = text[1:].partition("]\n")
+    with pytest.raises(ConfigError, match=message):
+        config.load(None, [f"{section}.{setting.strip().replace(' ', '')}"])
+
+
+def test_a_run_directory_with_former_names_means_the_same(tmp_path):
+    settings = config.load("configs/pictures.toml", ["data.speed_semitones=2"])
+    level = Statistics(mean=(0.5,) * 64, deviation=(2.0,) * 64, highest=(9.5,) * 64)
+    run = RunDirectory(path=tmp_path, pair=("a", "b"), config=settings, statistics={"a": level, "b": level})
+    run.write()
+    tree = json.loads((tmp_path / "config.json").read_text())
+    model, loss, data = (tree["config"][section] for section in ("model", "loss", "data"))
+    model["dimensions"] = {"frames": 1, "pictures": 2}[model.pop("architecture")]
+    model["transport"] = model.pop("transport_taps")
+    loss["logistic"] = loss.pop("adversarial_loss") == "logistic"
+    data["transposed"] = data.pop("speed_semitones")
+    del tree["init_from"]
+    tree["provenance"] = {"command": "x"}
+    (tmp_path / "config.json").write_text(json.dumps(tree))
+    assert RunDirectory.open(tmp_path) == dataclasses.replace(run, history=({"command": "x"},))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+def test_a_file_from_windows_is_read(tmp_path, encoding):
+    (tmp_path / "windows.toml").write_bytes("[training]\r\nepochs = 3\r\n".encode(encoding))
+    assert config.load(tmp_path / "windows.toml").training.epochs == 3
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "wide.toml").write_bytes("[training]\n".encode("utf-16"))
+    with pytest.raises(ConfigError, match="wide.toml is not text in UTF-8"):
+        config.load(tmp_path / "wide.toml")
+
+
+def test_a_section_that_is_no_section_is_refused(tmp_path):
+    (tmp_path / "flat.toml").write_text("audio = 3\n")
+    for overrides in ([], ["audio.n_mels=64"]):
+        with pytest.raises(ConfigError, match="section 'audio' must hold keys, not 3"):
+            config.load(tmp_path / "flat.toml", overrides)
+
+
+def test_a_genre_may_hold_an_underscore_where_the_genres_are_known():
+    genres = ["bangla_folk", "rock", "folk"]
+    assert config.parse_pair("bangla_folk_rock", genres) == ("bangla_folk", "rock")
+    assert config.parse_pair("rock_bangla_folk", genres) == ("rock", "bangla_folk")
+    with pytest.raises(ConfigError, match="can mean a and b_c or a_b and c; rename a folder"):
+        config.parse_pair("a_b_c", ["a", "b_c", "a_b", "c"])
+
+
+@pytest.mark.parametrize("pair", ["folk/lalon_rock", "folk_rock/", "folk\\x_rock"])
+def test_a_pair_is_no_path(pair):
+    with pytest.raises(ConfigError, match="two different genre names"):
+        config.parse_pair(pair)
 
 
 @pytest.mark.parametrize("pair", ["folk", "folk_", "folk_folk", "a_b_c", ""])

@@ -87,6 +87,16 @@ def test_upsampling_equals_nearest_neighbour_then_convolution(name, normal):
     )
 
 
+@pytest.mark.parametrize(("backend", "direct"), [("cpu", False), ("gpu", True), ("tpu", True)])
+def test_off_the_cpu_convolutions_are_the_compiler_s_own(monkeypatch, normal, backend, direct):
+    """What is fast and exact on XLA:CPU is neither on a GPU, where float32 products are rounded to TF32."""
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    traced = jax.make_jaxpr(lambda x, kernel: conv2d.__wrapped__(x, kernel))  # anew for each backend
+    program = str(traced(normal((1, 10, 12, 32)), normal((3, 3, 32, 32))))
+    assert ("conv_general_dilated" in program) is direct
+    assert ("dot_general" in program) is not direct
+
+
 def test_padding_is_as_published_for_patchgan():
     """Padding 1 with a 4x4 kernel: by hand on a line of ones, each output counts the ones under its kernel."""
     y = conv2d(np.ones((1, 5, 5, 1), np.float32), np.ones((4, 4, 1, 1), np.float32))

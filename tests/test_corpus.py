@@ -1,6 +1,8 @@
 """Claims about the built-in corpus; the whole of it is rendered only by the slow test."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +19,7 @@ from gst_jax.corpus import bank, library, orchestra, render, strings
 from gst_jax.corpus.arrangement import Hit, Note, Score
 from gst_jax.corpus.composition import LEAD_IN, MODES, Tone, Tune
 
-TRACKS = {track.path: track for track in library.tracks()}
+TRACKS = {track.path: track for track in library.files()}
 REARRANGED = {genre: TRACKS[f"paired/test/rearranged/{genre}/tune_01.flac"] for genre in corpus.GENRES}
 
 
@@ -31,7 +33,7 @@ def sounds() -> dict[str, np.ndarray]:
 def small(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Shrink the corpus to three short tracks."""
     few = [TRACKS[f"paired/validation/rearranged/{genre}/tune_00.flac"] for genre in corpus.GENRES]
-    monkeypatch.setattr(library, "tracks", lambda training_tracks: few)
+    monkeypatch.setattr(library, "files", lambda training_tracks: few)
     return [track.path for track in few]
 
 
@@ -50,8 +52,8 @@ def test_layout_has_ten_training_files_a_genre_and_both_paired_sets():
 
 
 def test_more_training_files_begin_with_the_usual_ones_and_have_a_folder_of_their_own():
-    usual = [track for track in library.tracks() if track.split == "train"]
-    more = [track for track in library.tracks(training_tracks=60) if track.split == "train"]
+    usual = [track for track in library.files() if track.split == "train"]
+    more = [track for track in library.files(training_tracks=60) if track.split == "train"]
     assert len(usual) == 30 and len(more) == 180
     assert {replace(track, path="") for track in usual} < {replace(track, path="") for track in more}
     assert not {track.path for track in usual} & {track.path for track in more}
@@ -255,7 +257,9 @@ def test_another_version_replaces_the_files_of_the_old_one(tmp_path: Path, small
 def test_corpora_of_two_sizes_live_side_by_side(tmp_path: Path, monkeypatch):
     def of_size(training_tracks):
         return [
-            library.Track(f"{library.training_folder(training_tracks)}/folk/{n:02}.flac", "train", n, "folk", "folk")
+            library.CorpusFile(
+                f"{library.training_folder(training_tracks)}/folk/{n:02}.flac", "train", n, "folk", "folk"
+            )
             for n in range(training_tracks - 9)
         ]
 
@@ -267,7 +271,7 @@ def test_corpora_of_two_sizes_live_side_by_side(tmp_path: Path, monkeypatch):
             (root / track.path).parent.mkdir(parents=True, exist_ok=True)
             (root / track.path).touch()
 
-    monkeypatch.setattr(library, "tracks", of_size)
+    monkeypatch.setattr(library, "files", of_size)
     monkeypatch.setattr(library, "_render_all", render)
     for training_tracks in (10, 11, 10, 11):
         corpus.build(tmp_path, training_tracks=training_tracks)
@@ -339,3 +343,29 @@ def test_the_whole_corpus_builds_with_even_loudness(tmp_path: Path):
         assert np.abs(samples).max() < 10 ** (-1 / 20)
         levels.append(20 * np.log10(np.sqrt((samples**2).mean())))
     assert max(levels) - min(levels) < 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX")
+@pytest.mark.parametrize("seconds", [0.5, 3.0])
+def test_ctrl_c_while_rendering_is_one_line(tmp_path, seconds):
+    """The signal reaches the command and its workers alike, as in a terminal, early and late."""
+    command = [sys.executable, "-m", "gst_jax.prepare", "--pair=folk_jazz"]
+    environment = os.environ | {"GST_JAX_CACHE": str(tmp_path)}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not (tmp_path / "corpus").exists():  # rendering begins
+        time.sleep(0.01)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    lines = [line for line in errors.replace("\r", "\n").splitlines() if line and "corpus" not in line]
+    assert lines == ["gst_jax: interrupted"]
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_renderer_that_is_killed_is_said_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(library, "_start_worker", os.abort)
+    with pytest.raises(OSError, match="want of memory.*run the command again"):
+        library.build(tmp_path / "corpus")

@@ -135,6 +135,16 @@ def test_initial_state_is_a_function_of_the_seed():
     assert kernels[0].std() == pytest.approx(0.02, rel=0.2)
 
 
+@pytest.mark.parametrize("settings", [SMOKE, FRAMES], ids=["2-D", "1-D"])
+def test_an_abstract_state_draws_nothing_and_has_the_shapes(settings, monkeypatch):
+    def shape_of(leaf):
+        return leaf.shape, leaf.dtype
+
+    made = jax.tree.map(shape_of, cyclegan.init_state(settings))
+    monkeypatch.setattr(np.random, "default_rng", None)  # what draws would fail
+    assert jax.tree.map(shape_of, cyclegan.abstract_state(settings)) == made
+
+
 def test_losses_by_hand():
     assert losses.least_squares(jnp.array([[0.0, 3.0]]), 1.0) == pytest.approx((1 + 4) / 2)
     assert losses.logistic(jnp.array([0.0, 2.0]), 1.0) == pytest.approx((np.log(2) + np.log1p(np.exp(-2))) / 2)

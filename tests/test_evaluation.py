@@ -9,7 +9,7 @@ import pytest
 
 from gst_jax import config, corpus, data, evaluation
 from gst_jax.config import AudioConfig, ConfigError
-from gst_jax.evaluation import criteria, hearing, rivals, scores, songs
+from gst_jax.evaluation import analysis, criteria, rivals, scores, songs
 from gst_jax.evaluation.metrics import style, texture
 from gst_jax.learning import checkpoint, cyclegan
 from gst_jax.runs.directory import RunDirectory, Statistics
@@ -84,17 +84,20 @@ def test_a_mosaic_is_made_of_the_palette_alone():
 
 
 def test_everything_is_measured_at_one_level():
-    ear = ear_of_noise()
-    quiet, loud = (hearing.hear(gain * noise(5), RATE, ear) for gain in (0.01, 2.0))
+    embedding = embedding_of_noise()
+    quiet, loud = (analysis.analyse(gain * noise(5), RATE, embedding) for gain in (0.01, 2.0))
     np.testing.assert_allclose(quiet.log_mel, loud.log_mel, atol=1e-3)
     np.testing.assert_allclose(quiet.windows, loud.windows, atol=1e-2)
-    assert not hearing.common(np.zeros(9, np.float32), RATE).any()
+    assert not analysis.common(np.zeros(9, np.float32), RATE).any()
 
 
 def test_everything_is_measured_at_one_rate():
     """What a run at another sample rate gives sounds the same, up to the resampling."""
-    ear, wave = ear_of_noise(), lowpassed(noise(5))
-    same, other = hearing.hear(wave, RATE, ear), hearing.hear(resample(wave, RATE, 44_100), 44_100, ear)
+    embedding, wave = embedding_of_noise(), lowpassed(noise(5))
+    same, other = (
+        analysis.analyse(wave, RATE, embedding),
+        analysis.analyse(resample(wave, RATE, 44_100), 44_100, embedding),
+    )
     np.testing.assert_allclose(other.log_mel[2:-2], same.log_mel[2:-2], atol=0.5)
     np.testing.assert_allclose(other.windows, same.windows, rtol=0.02)
 
@@ -106,13 +109,13 @@ def lowpassed(wave):
     return np.fft.irfft(spectrum, len(wave)).astype(np.float32)
 
 
-def ear_of_noise():
+def embedding_of_noise():
     def tremolo(rate, seed):
         time = np.arange(5 * RATE) / RATE
         return (noise(5, seed) * (1 + 0.9 * np.sin(2 * np.pi * rate * time))).astype(np.float32)
 
     tracks = {"slow": [tremolo(2, 1), tremolo(2.2, 2)], "fast": [tremolo(10, 3), tremolo(11, 4)]}
-    return hearing.train_ear(tracks, RATE)
+    return analysis.fit_embedding(tracks, RATE)
 
 
 def gaussian_tracks(shift, seed, count=6):
@@ -121,8 +124,8 @@ def gaussian_tracks(shift, seed, count=6):
 
 
 def judge():
-    ear = style.Ear(("a", "b"), np.zeros(3), np.eye(3), np.array([[0.0, 0, 0], [4, 4, 4]]))
-    return scores.StyleJudge(ear, "a", "b", {"a": gaussian_tracks(0, 1), "b": gaussian_tracks(4, 2)})
+    embedding = style.StyleEmbedding(("a", "b"), np.zeros(3), np.eye(3), np.array([[0.0, 0, 0], [4, 4, 4]]))
+    return scores.StyleJudge(embedding, "a", "b", {"a": gaussian_tracks(0, 1), "b": gaussian_tracks(4, 2)})
 
 
 def test_style_figures_tell_source_from_target():
@@ -140,27 +143,27 @@ def test_a_single_track_is_judged_by_its_windows():
 
 
 def heard(level, windows):
-    return hearing.Heard(np.full((5, 64), level, np.float32), np.ones((5, 513), complex), windows, None)
+    return analysis.Analysis(np.full((5, 64), level, np.float32), np.ones((5, 513), complex), windows, None)
 
 
 def test_collapses_are_named():
     apart = gaussian_tracks(0, 6, count=3)
     spread = [track + 10 * number for number, track in enumerate(apart)]
-    rows = {
+    methods = {
         "untouched input": [heard(0, track) for track in spread],
         "equaliser": [heard(9, track) for track in spread],
         "conversion": [heard(5, track) for track in spread],
     }
-    assert scores.findings(rows) == []
-    rows["conversion"] = [heard(0.5, track) for track in spread]
-    assert "identity collapse" in scores.findings(rows)[0]
-    rows["conversion"] = [heard(9, track) for track in spread]
-    assert "equaliser collapse" in scores.findings(rows)[0]
-    rows["conversion"] = [heard(5, track) for track in apart]
-    assert "mode collapse" in scores.findings(rows)[0]
+    assert scores.findings(methods) == []
+    methods["conversion"] = [heard(0.5, track) for track in spread]
+    assert "identity collapse" in scores.findings(methods)[0]
+    methods["conversion"] = [heard(9, track) for track in spread]
+    assert "equaliser collapse" in scores.findings(methods)[0]
+    methods["conversion"] = [heard(5, track) for track in apart]
+    assert "mode collapse" in scores.findings(methods)[0]
 
 
-def row(kernel, log_mel_distance, pitch=0.5, called=0.0):
+def method(kernel, log_mel_distance, pitch=0.5, called=0.0):
     distances = {name: (log_mel_distance,) * 3 for name in ("log-mel distance (dB)", "log-spectral distance (dB)")}
     return {
         "rearranged": distances,
@@ -173,19 +176,23 @@ def row(kernel, log_mel_distance, pitch=0.5, called=0.0):
     }
 
 
-def test_bars_are_met_by_what_beats_every_rival_alone():
-    rows = {name: row(0.8, 10.0) for name in criteria.RIVALS} | {"true target, rearranged": row(0, 0, pitch=0.3)}
-    won = criteria.bars(rows | {"conversion": row(0.1, 7.0, called=1.0)})
-    assert all(bar.met for bar in won) and len(won) == 11
-    lost = criteria.bars(rows | {"conversion": row(0.7, 11.0, pitch=0.2)})
-    assert not any(bar.met for bar in lost)
+def test_criteria_are_met_by_what_beats_every_rival_alone():
+    methods = {name: method(0.8, 10.0) for name in criteria.RIVALS} | {
+        "true target, rearranged": method(0, 0, pitch=0.3)
+    }
+    won = criteria.criteria(methods | {"conversion": method(0.1, 7.0, called=1.0)})
+    assert all(criterion.met for criterion in won) and len(won) == 11
+    lost = criteria.criteria(methods | {"conversion": method(0.7, 11.0, pitch=0.2)})
+    assert not any(criterion.met for criterion in lost)
 
 
 def test_a_style_bar_asks_for_intervals_that_do_not_overlap():
-    rows = {name: row(0.3, 10.0) for name in criteria.RIVALS}
-    found = {bar.name: bar for bar in criteria.bars(rows | {"conversion": row(0.12, 7.0)})}
-    bar = found["style, kernel distance: below the equaliser (intervals overlap)"]
-    assert bar.value == pytest.approx(0.6) and not bar.met
+    methods = {name: method(0.3, 10.0) for name in criteria.RIVALS}
+    found = {
+        criterion.name: criterion for criterion in criteria.criteria(methods | {"conversion": method(0.12, 7.0)})
+    }
+    style_criterion = found["style, kernel distance: below the equaliser (intervals overlap)"]
+    assert style_criterion.value == pytest.approx(0.6) and not style_criterion.met
 
 
 @pytest.fixture(scope="module")
@@ -213,12 +220,16 @@ def run_dir(tmp_path_factory, audio_dir):
 @pytest.mark.slow
 def test_held_out_tracks_are_evaluated_with_every_rival(run_dir, tmp_path):
     report = evaluation.evaluate(run_dir, strengths=(0.5,))
+    generators = {key: checkpoint.load_generator(RunDirectory.open(run_dir), key) for key in ("ab", "ba")}
+    assert report["run"] == run_dir.name and report["weights"] == checkpoint.digest(generators)
     assert report["split"] == "held out" and set(report["directions"]) == {"harp_to_organ", "organ_to_harp"}
     part = report["directions"]["harp_to_organ"]
-    assert {*criteria.RIVALS, "conversion", "conversion at 0.5", "true target, training tracks"} == set(part["rows"])
+    assert {*criteria.RIVALS, "conversion", "conversion at 0.5", "true target, training tracks"} == set(
+        part["methods"]
+    )
     assert any("equaliser collapse" in finding for finding in part["findings"])  # it was never trained
-    untouched = part["rows"]["untouched input"]
-    assert untouched["content"]["pitch"].value > part["rows"]["musaicing"]["content"]["pitch"].value
+    untouched = part["methods"]["untouched input"]
+    assert untouched["content"]["pitch"].value > part["methods"]["musaicing"]["content"]["pitch"].value
 
     again = evaluation.evaluate(run_dir, strengths=(0.5,))
     assert str(again) == str(report)  # deterministic; as text, since nan is not equal to itself
@@ -273,7 +284,7 @@ def test_the_command_prints_the_table_and_writes_figures_with_their_origin(run_d
         command, capture_output=True, text=True, env={**os.environ, "GST_JAX_CACHE": str(run_dir / "cache")}
     )
     assert done.returncode == 0, done.stderr
-    assert "harp to organ, held out, 2 songs" in done.stdout and "bars" in done.stdout
+    assert "harp to organ, held out, 2 songs" in done.stdout and "criteria" in done.stdout
     written = json.loads((tmp_path / "f.json").read_text())
     assert written["provenance"]["command"].startswith("python -m gst_jax.evaluate") and written["directions"]
     assert (tmp_path / "f.png").exists()
@@ -307,26 +318,26 @@ def test_the_built_in_corpus_is_told_apart_and_an_equaliser_does_not_pass(tmp_pa
     run = RunDirectory(path=tmp_path, pair=("folk", "jazz"), config=settings, statistics=levels)
     material = songs.gather(run, "validation")
     assert corpus.default_directory().is_dir()
-    ear = hearing.train_ear(material.training, RATE)
+    embedding = analysis.fit_embedding(material.training, RATE)
     reference = {
-        genre: [hearing.hear_style(track, RATE, ear) for track in tracks]
+        genre: [analysis.embed(track, RATE, embedding) for track in tracks]
         for genre, tracks in material.reference.items()
     }
     for genre, tracks in reference.items():
-        assert np.mean([ear.log_odds(windows, genre).mean() > 0 for windows in tracks]) >= 0.9
+        assert np.mean([embedding.log_odds(windows, genre).mean() > 0 for windows in tracks]) >= 0.9
     for (source, target), tunes in material.songs.items():
-        judged = scores.StyleJudge(ear, source, target, reference)
-        random = np.random.default_rng(0)
+        judged = scores.StyleJudge(embedding, source, target, reference)
+        rng = np.random.default_rng(0)
         recoloured = [
-            ear.embed(texture.describe(texture.recolour(hearing.power_of(tune.source, RATE), random), AUDIO))
+            embedding.embed(texture.describe(texture.recolour(analysis.power_of(tune.source, RATE), rng), AUDIO))
             for tune in tunes
         ]
         distance = {
             name: judged.measure(tracks)["kernel distance to target"].value
             for name, tracks in {
-                "source": [hearing.hear_style(tune.source, RATE, ear) for tune in tunes],
+                "source": [analysis.embed(tune.source, RATE, embedding) for tune in tunes],
                 "recoloured": recoloured,
-                "truth": [hearing.hear_style(tune.truths["rearranged"], RATE, ear) for tune in tunes],
+                "truth": [analysis.embed(tune.truths["rearranged"], RATE, embedding) for tune in tunes],
             }.items()
         }
         assert distance["truth"] < 0.2 * distance["source"]

@@ -148,11 +148,11 @@ def test_the_ear_tells_apart_what_differs_between_tracks_not_within():
         return [windows]
 
     tracks = {genre: [track(genre) for _ in range(8)] for genre in "ab"}
-    ear = style.train_ear(tracks)
+    embedding = style.fit_embedding(tracks)
     for genre in "ab":
-        right = [ear.log_odds(ear.embed(track(genre)[0]), genre).mean() > 0 for _ in range(20)]
+        right = [embedding.log_odds(embedding.embed(track(genre)[0]), genre).mean() > 0 for _ in range(20)]
         assert np.mean(right) >= 0.95
-    step = ear.embed(np.eye(6) * [1, 50, 1, 1, 1, 1]) - ear.embed(np.zeros((1, 6)))
+    step = embedding.embed(np.eye(6) * [1, 50, 1, 1, 1, 1]) - embedding.embed(np.zeros((1, 6)))
     lengths = np.linalg.norm(step, axis=1)
     assert lengths[0] > 2 * lengths[1]
 

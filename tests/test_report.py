@@ -3,9 +3,10 @@ import re
 import numpy as np
 import pytest
 
-from gst_jax import config, sound
+from gst_jax import config, data, sound
 from gst_jax.learning import loop
 from gst_jax.presentation import report
+from gst_jax.runs.directory import RunDirectory
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +58,29 @@ def test_the_page_needs_nothing_but_itself(run_dir):
 
 
 def test_samples_come_from_a_track_held_out_of_training(run_dir, audio_dir):
-    from gst_jax import data
-
     _, held_out = data.split_tracks(sound.find_audio(audio_dir / "harp"), 0.1)
     real = sound.read_wave(run_dir / "audio_samples" / "real_harp.wav").samples
     np.testing.assert_allclose(real, sound.read_wave(held_out[0]).samples, atol=1e-4)
+
+
+def test_samples_come_from_what_the_training_held_out_and_never_from_a_jingle(tmp_path, rng, monkeypatch):
+    """Files too short to train on count for nothing, also in the division into training and held-out ones."""
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
+    for genre in ("harp", "organ"):
+        (tmp_path / genre).mkdir()
+        for number in range(20):
+            seconds = 0.5 if number % 2 else 4.3
+            wave = 0.1 * rng.standard_normal(int(16_000 * seconds)).astype(np.float32)
+            sound.write_wave(tmp_path / genre / f"track {number:02}.wav", wave, 16_000)
+    settings = config.load("configs/smoke.toml")
+    loop.train(("harp", "organ"), settings, tmp_path / "run", audio_dir=tmp_path, minutes=0)
+    report.write(tmp_path / "run")
+    for genre in data.load_run(RunDirectory.open(tmp_path / "run")):
+        real = sound.read_wave(tmp_path / "run" / "audio_samples" / f"real_{genre.name}.wav").samples
+        trained = [sound.read_wave(track.path).samples for track in genre.tracks]
+        held_out = [sound.read_wave(path).samples for path in genre.held_out]
+        assert len(held_out) == 1 and np.allclose(real, held_out[0], atol=1e-4)
+        assert not any(np.allclose(real, one, atol=1e-4) for one in trained)
 
 
 def test_a_run_stopped_before_its_first_log_line_has_a_page_too(tmp_path, audio_dir, monkeypatch):

@@ -123,3 +123,18 @@ def test_mapping_takes_few_items_ahead_and_passes_errors_on():
     with pytest.raises(ZeroDivisionError):
         list(results)
     assert len(taken) <= 14
+
+
+def test_channels_are_mixed_to_what_is_heard_in_either():
+    rng = np.random.default_rng(0)
+    left, other = rng.standard_normal((2, 48_000)).astype(np.float32)
+    plain = np.stack([left, other], axis=1)
+    assert np.concatenate(list(streams.mixed([plain], 16_000))).tobytes() == sound.mono(plain).tobytes()
+    for right in (-left, -0.97 * left):
+        mix = np.concatenate(list(streams.mixed(np.split(np.stack([left, right], axis=1), 7), 16_000)))
+        assert mix == pytest.approx((left - right) / 2, abs=1e-6)
+    surround = np.stack([left, left, 0 * left, 0 * left, -left, -left], axis=1)
+    assert np.concatenate(list(streams.mixed([surround], 16_000))) == pytest.approx(left * 4 / 6, abs=1e-6)
+    half = np.stack([left, np.concatenate([left[:24_000], -left[24_000:]])], axis=1)  # in one half of the song alone
+    assert np.concatenate(list(streams.mixed([half], 16_000))).std() == pytest.approx(left.std(), rel=0.01)
+    assert not np.concatenate(list(streams.mixed([np.zeros((100, 2), np.float32)], 16_000))).any()

@@ -1,9 +1,11 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -127,6 +129,56 @@ def test_a_finished_run_stays_as_it_is_and_more_epochs_prolong_it(tmp_path, audi
     assert again.steps == 4 and again.finished
     longer = config.load("configs/smoke.toml", ["training.epochs=4"])
     assert train(tmp_path / "run", audio_dir, longer).steps == 8
+
+
+def test_a_finished_run_is_not_touched(tmp_path, audio_dir):
+    short = config.load("configs/smoke.toml", ["training.epochs=2"])
+    train(tmp_path / "run", audio_dir, short)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    train(tmp_path / "run", audio_dir, short)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+
+def test_every_call_that_trained_stays_known(tmp_path, audio_dir):
+    for _ in range(2):
+        train(tmp_path / "run", audio_dir, on_step=stop_at(4))
+        train(tmp_path / "run", audio_dir)
+    assert len(RunDirectory.open(tmp_path / "run").history) == 2
+
+
+def test_an_exported_run_is_not_trained_on(tmp_path, audio_dir, uninterrupted):
+    checkpoint.export_generators(RunDirectory.open(uninterrupted[0]), tmp_path / "small")
+    with pytest.raises(TrainingError, match="exported"):
+        train(tmp_path / "small", audio_dir)
+    with pytest.raises(checkpoint.CheckpointError, match="exported run"):
+        train(tmp_path / "run", audio_dir, init_from=tmp_path / "small")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_run_needs_its_start_no_more(tmp_path, audio_dir, uninterrupted):
+    start = tmp_path / "start"
+    shutil.copytree(uninterrupted[0], start)
+    options = {"init_from": start, "on_step": stop_at(3)}
+    assert train(tmp_path / "run", audio_dir, **options).interrupted
+    shutil.rmtree(start)
+    assert train(tmp_path / "run", audio_dir, **options | {"on_step": lambda *_: None}).finished
+
+
+@pytest.mark.parametrize(("shift", "accepted"), [(0.005, True), (0.02, False)])
+def test_audio_that_another_machine_measures_a_little_differently_is_the_same(
+    tmp_path, audio_dir, uninterrupted, shift, accepted
+):
+    run = RunDirectory.open(uninterrupted[0])
+    genres = data.load_pair(run.pair, run.audio_dir, run.config)
+    other = tuple(
+        replace(genre, statistics=replace(genre.statistics, mean=tuple(np.add(genre.statistics.mean, shift))))
+        for genre in genres
+    )
+    if accepted:
+        assert [genre.statistics for genre in data.as_trained(other, run)] == list(run.statistics.values())
+    else:
+        with pytest.raises(sound.AudioError, match="is not what"):
+            data.as_trained(other, run)
 
 
 def test_minutes_stop_the_run_with_everything_saved(tmp_path, audio_dir):

@@ -113,7 +113,7 @@ def test_frames_reach_the_generator_as_the_analysis_makes_them():
     seen = []
     wave = noise(16_000 * 12)[:, 0]
     Translator(AUDIO, lambda log_mel: seen.append(log_mel) or log_mel, FLAT)(wave, 16_000)
-    gain = loudness.gain_to_reference([wave], 16_000)
+    gain = loudness.gain_to_reference(loudness.gating_blocks(wave, 16_000), 16_000)
     expected = sound.log_mel(gain * wave, AUDIO)
     assert np.allclose(seen[0][CONTEXT:], expected[: WINDOW - CONTEXT], atol=1e-3)
     middle = expected[FRESH - CONTEXT :][:WINDOW]

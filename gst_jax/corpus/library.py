@@ -1,4 +1,4 @@
-"""Build the corpus on disk: training files of each genre, tunes that every genre plays."""
+"""Build the corpus on disk: training files of each genre, and tunes that every genre plays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import os
 import signal
 import threading
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -41,7 +44,7 @@ _USUAL = DataConfig().corpus_tracks
 
 
 @dataclass(frozen=True)
-class Track:
+class CorpusFile:
     """One file of the corpus."""
 
     path: str  # relative to the corpus
@@ -57,15 +60,15 @@ def default_directory() -> Path:
 
 
 def training_folder(training_tracks: int = _USUAL) -> str:
-    """Return the folder, within the corpus, of the training files where there are so many a genre."""
+    """Return the folder of the training files within the corpus, where there are so many per genre."""
     return "train" if training_tracks == _USUAL else f"train_{training_tracks}"
 
 
-def tracks(training_tracks: int = _USUAL) -> list[Track]:
-    """List every file of the corpus with so many training files a genre; more begin with the same ones as fewer."""
+def files(training_tracks: int = _USUAL) -> list[CorpusFile]:
+    """List every file of a corpus with so many training files per genre; more begin with the same ones as fewer."""
     folder = training_folder(training_tracks)
     found = [
-        Track(f"{folder}/{genre}/{number:02}.flac", "train", number, genre, genre)
+        CorpusFile(f"{folder}/{genre}/{number:02}.flac", "train", number, genre, genre)
         for genre in GENRES
         for number in range(training_tracks)
     ]
@@ -75,7 +78,7 @@ def tracks(training_tracks: int = _USUAL) -> list[Track]:
         for folder, source, target in pairs:
             for number in range(count):
                 path = f"paired/{split}/{folder}/tune_{number:02}.flac"
-                found.append(Track(path, split, number, source, target))
+                found.append(CorpusFile(path, split, number, source, target))
     return found
 
 
@@ -100,74 +103,91 @@ def build(
         The directory.
     """
     root = Path(directory)
-    plan = tracks(training_tracks)
-    wanted = {track.path for track in plan}
+    plan = files(training_tracks)
+    wanted = {file.path for file in plan}
     marker = root / _MARKER
     found = _read_marker(marker)
     if (found.get("version"), found.get("seed")) != (VERSION, seed):
         for path in found.get("files", wanted):
             (root / path).unlink(missing_ok=True)
         found = {}
-    files = sorted(wanted.union(found.get("files", ())))
-    missing = [track for track in plan if not (root / track.path).is_file()]
+    known = sorted(wanted.union(found.get("files", ())))
+    missing = [file for file in plan if not (root / file.path).is_file()]
     if not missing and found.get("complete"):
         return root
-    _write_json(marker, {"version": VERSION, "seed": seed, "files": files, "complete": False})
+    _write_json(marker, {"version": VERSION, "seed": seed, "files": known, "complete": False})
     _render_all(root, seed, missing, progress)
     for split, count in _PAIRED_FILES.items():
         tunes = {f"tune_{number:02}": describe(tune_of(seed, split, number)) for number in range(count)}
         _write_json(root / "paired" / split / "tunes.json", tunes)
-    _write_json(marker, {"version": VERSION, "seed": seed, "files": files, "complete": True})
+    _write_json(marker, {"version": VERSION, "seed": seed, "files": known, "complete": True})
     return root
 
 
 def tune_of(seed: int, split: str, number: int, genre: str = "") -> Tune:
     """Compose a tune of the corpus; a training tune belongs to a genre, a paired one to all."""
-    rng = _generator(seed, split, number, "tune", genre)
+    rng = _rng(seed, split, number, "tune", genre)
     if split == "train":
         return compose(rng, _TRAINING_SECONDS, _ARRANGERS[genre].TEMPO_RANGE)
     return compose(rng, _PAIRED_SECONDS, _PAIRED_TEMPO)
 
 
-def arrangement_of(seed: int, track: Track) -> Arrangement:
-    """Write what is played on a track, whoever plays it."""
-    tune = tune_of(seed, track.split, track.tune, _owner(track))
-    return _ARRANGERS[track.source].arrange(
-        tune, _generator(seed, track.split, track.tune, "arrangement", track.source)
-    )
+def arrangement_of(seed: int, file: CorpusFile) -> Arrangement:
+    """Write what is played on a file, whoever plays it."""
+    tune = tune_of(seed, file.split, file.tune, _owner(file))
+    return _ARRANGERS[file.source].arrange(tune, _rng(seed, file.split, file.tune, "arrangement", file.source))
 
 
-def samples_of(seed: int, track: Track) -> np.ndarray:
-    """Render a track: float32 [N, 2] at `render.SAMPLE_RATE`."""
+def samples_of(seed: int, file: CorpusFile) -> np.ndarray:
+    """Render a file: float32 [N, 2] at `render.SAMPLE_RATE`."""
     from gst_jax.corpus.render import render
 
     # The seats belong to the tune, so that the same instrument has the same counterpart in every version of it.
-    seats = draw_seats(_generator(seed, track.split, track.tune, "seats", _owner(track)))
-    mixing = _generator(seed, track.split, track.tune, "mix", track.target)
-    return render(arrangement_of(seed, track), orchestrate(track.target, seats, mixing), mixing)
+    seats = draw_seats(_rng(seed, file.split, file.tune, "seats", _owner(file)))
+    mixing = _rng(seed, file.split, file.tune, "mix", file.target)
+    return render(arrangement_of(seed, file), orchestrate(file.target, seats, mixing), mixing)
 
 
-def _owner(track: Track) -> str:
+def _owner(file: CorpusFile) -> str:
     """Return the genre whose own tune it is, or nothing for a tune that all genres play."""
-    return track.source if track.split == "train" else ""
+    return file.source if file.split == "train" else ""
 
 
-def _generator(seed: int, *key: object) -> np.random.Generator:
+def _rng(seed: int, *key: object) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32("/".join(map(str, key)).encode())])
 
 
-def _render_all(root: Path, seed: int, missing: list[Track], progress: Progress | None) -> None:
+def _render_all(root: Path, seed: int, missing: list[CorpusFile], progress: Progress | None) -> None:
     # Spawned, because forking a process that runs JAX's threads can hang it.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(_PROCESSES, mp_context=spawn, initializer=_start_worker) as pool:
-        jobs = [pool.submit(_render_track, root, seed, track) for track in missing]
+        with _deaf_to_interrupts():  # the workers start here, and stay so
+            jobs = [pool.submit(_render_file, root, seed, file) for file in missing]
         waiting = jobs if progress is None else progress(jobs, total=len(jobs), desc="corpus", unit="file")
         try:
             for job in waiting:
                 job.result()
+        except BrokenProcessPool as error:
+            raise OSError(
+                "a process that renders the corpus was ended from outside, perhaps for want of memory (each needs "
+                f"0.3 GB, and {_PROCESSES} work at once); free some and run the command again, it goes on from there"
+            ) from error
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: the parent ends them in order. Its own comes a moment later."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where `_start_worker` does it
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:
@@ -183,12 +203,12 @@ def _leave_with(parent: Any) -> None:
     os._exit(1)
 
 
-def _render_track(root: Path, seed: int, track: Track) -> None:
+def _render_file(root: Path, seed: int, file: CorpusFile) -> None:
     from gst_jax.corpus.render import SAMPLE_RATE
 
-    target = root / track.path
+    target = root / file.path
     target.parent.mkdir(parents=True, exist_ok=True)
-    sound.write_wave(target, samples_of(seed, track), SAMPLE_RATE, subtype="PCM_16", format="FLAC")
+    sound.write_wave(target, samples_of(seed, file), SAMPLE_RATE, subtype="PCM_16", format="FLAC")
 
 
 def _read_marker(path: Path) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Serve batches of log-mel segments [B, T, M] as a pure function of (seed, step), from a mel cache on disk."""
 
 from gst_jax.data.batches import Batches
-from gst_jax.data.genres import Genre, Track, load_genre, load_genres, read_mono, split_tracks
-from gst_jax.data.sources import as_trained, find_pairs, load_pair, load_run, settings_for
+from gst_jax.data.genres import Genre, Track, load_genre, load_genres, split_tracks
+from gst_jax.data.recordings import read_mono
+from gst_jax.data.sources import as_trained, find_pairs, load_pair, load_run, sample_tracks, settings_for
 
 __all__ = [
     "Batches",
@@ -15,6 +16,7 @@ __all__ = [
     "load_pair",
     "load_run",
     "read_mono",
+    "sample_tracks",
     "settings_for",
     "split_tracks",
 ]

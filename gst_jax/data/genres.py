@@ -5,88 +5,49 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig, DataConfig
-from gst_jax.runs.atomic import replacing
+from gst_jax.data.cache import Plan, Skipped, refuse, require_any, too_short, write_cache
 from gst_jax.runs.directory import Statistics
-from gst_jax.sound import AudioError, fine_structure, loudness
+from gst_jax.sound import AudioError
 from gst_jax.types import Array, Progress
 
-Skipped = tuple[Path, str]  # a file with the reason
-
 _CACHE_VERSION = 5  # raise it when the same files would give other frames
-_MIN_DEVIATION = 1.0  # dB: a band that never moves must not have its noise blown up
 
 
 @dataclass(frozen=True)
 class Track:
-    """Where one recording, or a transposed copy of it, lies in the frames of its genre."""
+    """Where one recording, or a copy of it at another speed, lies in the frames of its genre."""
 
     path: Path
     start: int  # its first frame
     frames: int
-    semitones: int = 0  # higher, and as much faster, than the recording
+    semitones: int = 0  # how much higher, and so faster, it is played than the recording
 
 
 @dataclass(frozen=True, eq=False)
 class Genre:
-    """The training frames of one genre with what became of each of its files."""
+    """The training frames of one genre, and what became of each of its files."""
 
     name: str
     log_mel: Array  # float32 [frames of all tracks, M] in dB, memory-mapped, read-only
     tracks: tuple[Track, ...]
     held_out: tuple[Path, ...]  # never trained on
     skipped: tuple[Skipped, ...]
-    minutes: float  # of training sound, copies apart
+    minutes: float  # of training sound, not counting copies
     statistics: Statistics
     fine_structure: Array  # float32 [M + 1, n_fft // 2 + 1], from `fine_structure.Fit`
 
     @property
     def recordings(self) -> list[Track]:
-        """The tracks without their copies."""
+        """The tracks, without copies at other speeds."""
         return [track for track in self.tracks if track.semitones == 0]
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What to do for a genre: take the cache when there is one, else decode `training` into it."""
-
-    folder: Path
-    index: Path  # written last, so the cache is whole when it exists
-    training: tuple[Path, ...] = ()
-    held_out: tuple[Path, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
-
-
-def read_mono(path: Path, audio: AudioConfig, seconds: float | None = None) -> Array:
-    """Read a file, or its first seconds, as a model hears it: one channel, at its rate and `loudness.REFERENCE`, [N].
-
-    Raises:
-        AudioError: as `audio.read_wave`.
-    """
-    return next(_read_transposed(path, audio, [0], seconds))[1]
-
-
-def _read_transposed(
-    path: Path, audio: AudioConfig, semitones: Iterable[int], seconds: float | None = None
-) -> Iterator[tuple[int, Array]]:
-    """Read a file as `read_mono`, once, and yield it played faster by each of some semitones, with them."""
-    decoded = sound.read_wave(path)
-    rate = decoded.sample_rate
-    waveform = sound.mono(decoded.samples if seconds is None else decoded.samples[: round(seconds * rate)])
-    del decoded  # of an hour in stereo, a gigabyte
-    for step in semitones:
-        # From the recording's own rate, so that a slower copy still reaches up to the highest band.
-        copy = sound.resample(waveform, round(rate * 2 ** (step / 12)), audio.sample_rate)
-        yield step, copy * loudness.gain_to_reference([copy], audio.sample_rate)
 
 
 def split_tracks(files: Sequence[Path], held_out_fraction: float) -> tuple[list[Path], list[Path]]:
@@ -139,11 +100,19 @@ def load_genres(
     Raises:
         AudioError: when a folder is missing or holds no usable sound, or a file in it is damaged.
     """
-    plans = [_plan(Path(audio_dir) / name, audio, data, Path(cache_dir)) for name in names]
+    plans, bad = [], []
+    for name in names:
+        plan, damaged = _plan(Path(audio_dir) / name, audio, data, Path(cache_dir), progress)
+        plans.append(plan)
+        bad += damaged
+    refuse(bad)
     return [_load(plan, audio, data.speed_semitones, progress) for plan in plans]
 
 
-def _plan(folder: Path, audio: AudioConfig, data: DataConfig, cache_dir: Path) -> _Plan:
+def _plan(
+    folder: Path, audio: AudioConfig, data: DataConfig, cache_dir: Path, progress: Progress | None
+) -> tuple[Plan, list[AudioError]]:
+    """Return what to do for a genre, and the files that cannot be used by their headers."""
     files = _sound_files(folder)
     foreign = sound.find_audio(folder, sound.FOREIGN_SUFFIXES)
     settings = {"version": _CACHE_VERSION, "audio": asdict(audio), "data": asdict(data)}
@@ -151,23 +120,29 @@ def _plan(folder: Path, audio: AudioConfig, data: DataConfig, cache_dir: Path) -
     place = f"{folder.name}-{_digest([settings, str(folder.resolve())])}"
     index = cache_dir / "mels" / place / f"{_digest(state)}.json"
     if index.exists() and all(index.with_suffix(suffix).exists() for suffix in (".npy", ".fine")):
-        return _Plan(folder, index)
+        return Plan(folder, index), []
     skipped = [(path, f"{path.suffix} cannot be read: export it as WAV, FLAC or MP3") for path in foreign]
-    usable = []
-    for path in files:
-        seconds = sound.duration(path)
+    usable, bad = [], []
+    shown = progress(files, total=len(files), desc=f"looking at {folder.name}", unit="file") if progress else files
+    for path in shown:
+        try:
+            seconds = sound.duration(path)
+        except AudioError as error:
+            bad.append(error)
+            continue
         if int(np.ceil(seconds * audio.sample_rate)) // audio.hop_length < audio.segment_frames:
-            skipped.append((path, _too_short(seconds, audio)))
+            skipped.append((path, too_short(seconds, audio)))
         else:
             usable.append(path)
-    _require_any(usable, folder, skipped)
+    if not bad:
+        require_any(usable, folder, skipped)
     training, held_out = split_tracks(usable, data.held_out_fraction)
-    return _Plan(folder, index, tuple(training), tuple(held_out), tuple(skipped))
+    return Plan(folder, index, tuple(training), tuple(held_out), tuple(skipped)), bad
 
 
-def _load(plan: _Plan, audio: AudioConfig, transposed: int, progress: Progress | None) -> Genre:
+def _load(plan: Plan, audio: AudioConfig, speeds: int, progress: Progress | None) -> Genre:
     if plan.training:
-        _write_cache(plan, audio, transposed, progress)
+        write_cache(plan, audio, speeds, progress)
     index = json.loads(plan.index.read_text(encoding="ascii"))
     log_mel = np.load(plan.index.with_suffix(".npy"), mmap_mode="r")
     tracks = tuple(Track(plan.folder / path, *rest) for path, *rest in index["tracks"])
@@ -182,80 +157,6 @@ def _load(plan: _Plan, audio: AudioConfig, transposed: int, progress: Progress |
         statistics=Statistics(**{name: tuple(index[name]) for name in ("mean", "deviation", "highest")}),
         fine_structure=np.load(plan.index.with_suffix(".fine")),
     )
-
-
-def _write_cache(plan: _Plan, audio: AudioConfig, transposed: int, progress: Progress | None) -> None:
-    """Decode the training tracks into an .npy file, each with its copies, then describe all: fine structure, index.
-
-    Each appears whole, by a rename, under a name made of what went in: processes that do this at the same
-    time do the work twice, no harm done.
-    """
-    plan.index.parent.mkdir(parents=True, exist_ok=True)
-    tracks: list[tuple[Path, int, int, int]] = []
-    skipped = list(plan.skipped)
-    total, squares = np.zeros(audio.n_mels), np.zeros(audio.n_mels)
-    highest = np.full(audio.n_mels, sound.LOG_MEL_FLOOR, np.float32)
-    fit = fine_structure.Fit(audio)
-    start = 0
-    steps = sorted(range(-transposed, transposed + 1), key=abs)  # the recording itself first
-    paths = plan.training
-    if progress is not None:
-        paths = progress(paths, total=len(paths), desc=plan.folder.name, unit="track")
-    with _caching(plan.index.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
-        _write_shape(file, (0, audio.n_mels))
-        for path in paths:
-            for semitones, waveform in _read_transposed(path, audio, steps):
-                log_mel = sound.log_mel(waveform, audio)
-                if reason := _unusable(log_mel, audio):
-                    if semitones == 0:
-                        skipped.append((path, reason))
-                        break
-                    continue  # a faster copy may be too short
-                file.write(log_mel.data)
-                fit.add(waveform)
-                total += log_mel.sum(axis=0, dtype=np.float64)
-                squares += np.square(log_mel, dtype=np.float64).sum(axis=0)
-                np.maximum(highest, log_mel.max(axis=0), out=highest)
-                tracks.append((path, start, len(log_mel), semitones))
-                start += len(log_mel)
-        _require_any(tracks, plan.folder, skipped)
-        _write_shape(file, (start, audio.n_mels))
-    mean = total / start
-    deviation = np.sqrt(np.maximum(squares / start - mean**2, _MIN_DEVIATION**2))
-    index = {
-        "tracks": [(_relative(path, plan), *rest) for path, *rest in tracks],
-        "held_out": [_relative(path, plan) for path in plan.held_out],
-        "skipped": [(_relative(path, plan), reason) for path, reason in skipped],
-        "mean": mean.tolist(),
-        "deviation": deviation.tolist(),
-        "highest": highest.tolist(),
-    }
-    with _caching(plan.index.with_suffix(".fine")) as temporary, temporary.open("wb") as file:
-        np.save(file, fit.solve())
-    with _caching(plan.index) as temporary:
-        temporary.write_text(json.dumps(index, indent=1), encoding="ascii")
-    for path in plan.index.parent.glob("[!.]*"):
-        if path.stem != plan.index.stem:  # of an earlier state of the folder
-            with suppress(PermissionError):  # Windows does not remove what another process has mapped
-                path.unlink(missing_ok=True)
-
-
-def _write_shape(file: BinaryIO, shape: tuple[int, int]) -> None:
-    """Write the .npy header at the start of a file; NumPy pads it so that the first axis can grow in place."""
-    file.seek(0)
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
-@contextmanager
-def _caching(target: Path) -> Iterator[Path]:
-    """Replace a file of the cache, unless another process uses it already: its name says what it holds."""
-    try:
-        with replacing(target) as temporary:
-            yield temporary
-    except PermissionError:  # Windows does not replace a file that is mapped to memory
-        if not target.exists():
-            raise
 
 
 def genre_folders(audio_dir: Path) -> list[str]:
@@ -284,34 +185,9 @@ def _sound_files(folder: Path) -> list[Path]:
     return files
 
 
-def _require_any(usable: Sequence[object], folder: Path, skipped: Sequence[Skipped]) -> None:
-    if not usable:
-        path, reason = skipped[0]
-        raise AudioError(
-            f"{folder} has no track to train on: all {len(skipped)} are skipped, first {path.name}: {reason}; "
-            "add longer or other recordings"
-        )
-
-
-def _unusable(log_mel: Array, audio: AudioConfig) -> str:
-    """Return why frames [T, M] cannot be trained on, or nothing."""
-    if len(log_mel) < audio.segment_frames:
-        return _too_short(len(log_mel) / audio.frames_per_second, audio)
-    return "it is silent" if log_mel.max() <= sound.LOG_MEL_FLOOR else ""
-
-
-def _too_short(seconds: float, audio: AudioConfig) -> str:
-    needed = audio.segment_frames / audio.frames_per_second
-    return f"it is {seconds:.2f} s long, a training segment takes {needed:.2f} s"
-
-
 def _size_and_time(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_size, status.st_mtime_ns
-
-
-def _relative(path: Path, plan: _Plan) -> str:
-    return str(path.relative_to(plan.folder))
 
 
 def _digest(value: object) -> str:

@@ -16,7 +16,7 @@ from gst_jax.runs.directory import RunDirectory, cache_dir
 from gst_jax.sound import AudioError
 from gst_jax.types import Progress
 
-_SAME_LEVEL = 0.1  # dB: more than two machines or versions differ, less than a file that is added or changed makes
+_SAME_LEVEL = 0.01  # dB: less than any file that is added, taken away or changed makes, more than two machines differ
 
 
 def find_pairs(text: str | None, audio_dir: str | os.PathLike[str] | None, default: str) -> list[tuple[str, str]]:
@@ -113,6 +113,14 @@ def as_trained(genres: tuple[Genre, Genre], run: RunDirectory) -> tuple[Genre, G
             )
     a, b = (dataclasses.replace(genre, statistics=run.statistics[genre.name]) for genre in genres)
     return a, b
+
+
+def sample_tracks(run: RunDirectory) -> dict[str, Path]:
+    """Return by genre a track that a run did not train on; one that it did where none was held out."""
+    if run.audio_dir is None:
+        folder = corpus.build(corpus.default_directory()) / "paired" / "validation" / "rearranged"
+        return {genre: folder / genre / "tune_00.flac" for genre in run.pair}
+    return {genre.name: (genre.held_out or [genre.tracks[0].path])[0] for genre in load_run(run)}
 
 
 def load_run(run: RunDirectory, progress: Progress | None = None) -> tuple[Genre, Genre]:

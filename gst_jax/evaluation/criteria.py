@@ -1,4 +1,4 @@
-"""Hold a conversion against what it must reach to be worth more than an equaliser."""
+"""Check a conversion against acceptance thresholds."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ NEARER_THAN_EQUALISER, NEARER_THAN_INPUT = 0.3, 0.5  # in style
 CALLED_TARGET = 0.8
 
 
-class Bar(NamedTuple):
-    """One thing asked of the conversion."""
+class Criterion(NamedTuple):
+    """One threshold, and what the conversion reached."""
 
     name: str
     value: float
@@ -27,42 +27,42 @@ class Bar(NamedTuple):
     met: bool
 
 
-def bars(rows: Mapping[str, Mapping[str, Any]]) -> list[Bar]:
-    """Return every bar that can be judged from the figures of one direction's rows."""
-    return [*_closeness_bars(rows), *_style_bars(rows), *_content_bars(rows)]
+def criteria(methods: Mapping[str, Mapping[str, Any]]) -> list[Criterion]:
+    """Return every criterion that can be judged by the figures of one direction's methods."""
+    return [*_closeness_criteria(methods), *_style_criteria(methods), *_content_criteria(methods)]
 
 
-def _closeness_bars(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[Bar]:
+def _closeness_criteria(methods: Mapping[str, Mapping[str, Any]]) -> Iterator[Criterion]:
     for kind in ("rearranged", "reorchestrated"):
-        if kind not in rows["conversion"]:
+        if kind not in methods["conversion"]:
             continue
         for measure in ("log-mel distance (dB)", "log-spectral distance (dB)"):
-            distance = {row: rows[row][kind][measure][0] for row in ("conversion", *RIVALS)}
+            distance = {method: methods[method][kind][measure][0] for method in ("conversion", *RIVALS)}
             label = f"{kind}, {measure.removesuffix(' (dB)')}"
             if kind == "reorchestrated":
                 yield _at_least(f"{label}: below the untouched input", _below(distance, "untouched input"), CLOSER)
-                best = min(RIVALS, key=lambda row: distance[row])
+                best = min(RIVALS, key=lambda method: distance[method])
                 yield _at_least(f"{label}: below the best rival, {best}", _below(distance, best), 0)
             elif measure.startswith("log-mel"):
                 yield _at_least(f"{label}: below the equaliser", _below(distance, "equaliser"), 0)
 
 
-def _style_bars(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[Bar]:
-    estimates = {row: rows[row]["style"]["kernel distance to target"] for row in ("conversion", *RIVALS)}
-    distance = {row: estimate[0] for row, estimate in estimates.items()}
+def _style_criteria(methods: Mapping[str, Mapping[str, Any]]) -> Iterator[Criterion]:
+    estimates = {method: methods[method]["style"]["kernel distance to target"] for method in ("conversion", *RIVALS)}
+    distance = {method: estimate[0] for method, estimate in estimates.items()}
     for rival, wanted in (("equaliser", NEARER_THAN_EQUALISER), ("untouched input", NEARER_THAN_INPUT)):
         value = _below(distance, rival)
         apart = estimates["conversion"][2] < estimates[rival][1]
         name = f"style, kernel distance: below the {rival}" + ("" if apart else " (intervals overlap)")
-        yield Bar(name, value, wanted, value >= wanted and apart)
-    called, rival = (rows[row]["style"]["songs called target"][0] for row in ("conversion", "equaliser"))
+        yield Criterion(name, value, wanted, value >= wanted and apart)
+    called, rival = (methods[method]["style"]["songs called target"][0] for method in ("conversion", "equaliser"))
     yield _at_least(f"style, songs called target (equaliser {rival:.0%})", called, CALLED_TARGET)
 
 
-def _content_bars(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[Bar]:
-    ceiling = rows.get("true target, rearranged", {}).get("content", {})
+def _content_criteria(methods: Mapping[str, Mapping[str, Any]]) -> Iterator[Criterion]:
+    ceiling = methods.get("true target, rearranged", {}).get("content", {})
     for measure in (name for name in ("pitch", "chord", "beat") if name in ceiling):
-        margin = rows["conversion"]["content"][measure][0] - ceiling[measure][0]
+        margin = methods["conversion"]["content"][measure][0] - ceiling[measure][0]
         yield _at_least(f"content, {measure}: above the true arrangement's", margin, 0)
 
 
@@ -70,5 +70,5 @@ def _below(distance: Mapping[str, float], rival: str) -> float:
     return 1 - distance["conversion"] / distance[rival] if distance[rival] > 0 else 0.0
 
 
-def _at_least(name: str, value: float, wanted: float) -> Bar:
-    return Bar(name, value, wanted, value >= wanted)
+def _at_least(name: str, value: float, wanted: float) -> Criterion:
+    return Criterion(name, value, wanted, value >= wanted)

@@ -1,4 +1,4 @@
-"""Line up a trained generator beside the rivals that it has to beat."""
+"""List the methods of an evaluation: a trained generator and the rivals that it has to beat."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from gst_jax.types import Array
 if TYPE_CHECKING:
     from gst_jax.conversion.translator import Translator
 
-Row = Callable[[Array], Array]  # a conversion of one waveform at the run's sample rate, [N] -> [N]
+Method = Callable[[Array], Array]  # a conversion of one waveform at the run's sample rate, [N] -> [N]
 
 
-def make_rows(
+def make_methods(
     run: RunDirectory,
     source: str,
     target: str,
     material: Material,
     strengths: tuple[float, ...] = (),
-) -> dict[str, Row]:
-    """Return the methods by name; what is made as a log-mel becomes sound by one route, filled alike.
+) -> dict[str, Method]:
+    """Return the methods by name. What is made as a log-mel becomes sound by one route, filled alike.
 
     Args:
         run: that was trained.
@@ -41,7 +41,7 @@ def make_rows(
     before, after = run.statistics[source], run.statistics[target]
     palette = rivals.make_palette(material.training[target], audio)
 
-    def through(translator: Translator, strength: float = 1.0, route: str = DEFAULT_ROUTE) -> Row:
+    def through(translator: Translator, strength: float = 1.0, route: str = DEFAULT_ROUTE) -> Method:
         return lambda waveform: translator(waveform, audio.sample_rate, strength, route)
 
     trained = Translator.from_run(run, to=target)

@@ -15,6 +15,7 @@ from gst_jax.types import Array
 
 _DEVIATION_FLOOR = 1.0  # dB: a silent bin has none
 _GAIN_LIMITS = (-60.0, 40.0)  # dB
+_PALETTE_SECONDS = 300.0  # of the target's tracks together
 _DRIVE = 20.0  # of the pedal, on a track at an RMS of 0.1: strong overdrive
 
 
@@ -35,7 +36,7 @@ def equaliser(
 
 
 def distortion(waveform: Array, target: Statistics, audio: AudioConfig, fine_structure: Array) -> Array:
-    """Play through a guitar pedal (tanh), then equalise with the track's own statistics: [N] -> [N]."""
+    """Play through a guitar pedal (tanh), then equalise by the track's own statistics: [N] -> [N]."""
     level = max(float(np.sqrt(np.mean(np.square(waveform)))), 1e-4)
     driven = np.tanh(_DRIVE * 0.1 / level * waveform).astype(np.float32) * np.float32(level)
     log_mel = sound.log_mel(driven, audio)
@@ -52,9 +53,9 @@ class Palette:
     spectrum: Array  # [K, F]
 
 
-def make_palette(tracks: Sequence[Array], audio: AudioConfig, seconds: float = 300.0) -> Palette:
+def make_palette(tracks: Sequence[Array], audio: AudioConfig) -> Palette:
     """Analyse the first seconds of tracks [N_i], an equal share of each."""
-    share = int(seconds * audio.sample_rate / len(tracks))
+    share = int(_PALETTE_SECONDS * audio.sample_rate / len(tracks))
     return Palette(
         log_mel=np.concatenate([sound.log_mel(track[:share], audio) for track in tracks]),
         spectrum=np.concatenate([sound.stft(track[:share], audio) for track in tracks]),
@@ -64,7 +65,7 @@ def make_palette(tracks: Sequence[Array], audio: AudioConfig, seconds: float = 3
 def musaicing(waveform: Array, source: Statistics, target: Statistics, palette: Palette, audio: AudioConfig) -> Array:
     """Replace each equalised frame by the target's nearest one (after Driedger et al., 2015): [N] -> [N].
 
-    The frames are compared by their shape, overlapped and added at the level of those that they replace.
+    Frames are compared by their shape alone. Each is added at the level of the frame that it replaces.
     """
     padded = np.pad(waveform, (0, audio.hop_length))  # or `istft` could not fill the end
     wanted = equalise(sound.log_mel(padded, audio), source, target)

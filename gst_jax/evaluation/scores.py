@@ -1,4 +1,4 @@
-"""Turn what was heard into figures with intervals."""
+"""Turn analyses of waveforms into figures with intervals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gst_jax.evaluation.hearing import Heard
+from gst_jax.evaluation.analysis import Analysis
 from gst_jax.evaluation.metrics import bootstrap, closeness, content, style
 from gst_jax.evaluation.metrics.bootstrap import Estimate
 from gst_jax.types import Array
@@ -22,15 +22,17 @@ COLLAPSE_DIVERSITY = 0.5  # of the variety of the songs that went in
 class StyleJudge:
     """The real music of two genres, to which conversions are compared."""
 
-    def __init__(self, ear: style.Ear, source: str, target: str, reference: dict[str, Tracks]) -> None:
+    def __init__(
+        self, embedding: style.StyleEmbedding, source: str, target: str, reference: Mapping[str, Tracks]
+    ) -> None:
         """Measure the reference tracks themselves once."""
-        self._ear, self._target = ear, target
+        self._embedding, self._target = embedding, target
         self._width = style.bandwidth(np.concatenate([*reference[source], *reference[target]]))
         self._reference = {"target": _units(reference[target]), "source": _units(reference[source])}
         self._within = {name: style.kernel_means(part, part, self._width) for name, part in self._reference.items()}
 
     def measure(self, tracks: Tracks) -> Figures:
-        """Return how far tracks are from the real music, with how often they are taken for the target."""
+        """Return how far tracks are from the real music, and how often they are taken for the target."""
         units = _units(tracks)
         within = style.kernel_means(units, units, self._width)
         goal = np.concatenate(self._reference["target"])
@@ -45,13 +47,13 @@ class StyleJudge:
             repeats=200,
             recentre=True,
         )
-        odds = [self._ear.log_odds(windows, self._target) for windows in tracks]
+        odds = [self._embedding.log_odds(windows, self._target) for windows in tracks]
         figures["songs called target"] = bootstrap.mean([float(song.mean() > 0) for song in odds])
         figures["windows called target"] = bootstrap.mean([float(np.mean(song > 0)) for song in odds])
         return figures
 
 
-def closeness_figures(conversions: Sequence[Heard], truths: Sequence[Heard]) -> Figures:
+def closeness_figures(conversions: Sequence[Analysis], truths: Sequence[Analysis]) -> Figures:
     """Compare each conversion with its true arrangement, frame by frame."""
     pairs = list(zip(conversions, truths, strict=True))
     return {
@@ -67,28 +69,31 @@ def closeness_figures(conversions: Sequence[Heard], truths: Sequence[Heard]) -> 
     }
 
 
-def content_figures(sources: Sequence[Heard], conversions: Sequence[Heard]) -> Figures:
-    """Compare what each conversion plays with its source, chance subtracted."""
+def content_figures(sources: Sequence[Analysis], conversions: Sequence[Analysis]) -> Figures:
+    """Compare what each conversion plays with what its source plays, chance subtracted."""
     agreements = content.above_chance(
         [source.transcription for source in sources], [conversion.transcription for conversion in conversions]
     )
     return {name: bootstrap.mean(values) for name, values in agreements.items()}
 
 
-def findings(rows: Mapping[str, Sequence[Heard]]) -> list[str]:
+def findings(methods: Mapping[str, Sequence[Analysis]]) -> list[str]:
     """Name the ways in which the conversion failed to be one.
 
     Args:
-        rows: what was heard of each row; `conversion`, `untouched input` and `equaliser` are needed.
+        methods: analyses of each method's conversions, those of the untouched input and the equaliser among them.
     """
     found = []
     for rival, name in (("untouched input", "identity collapse"), ("equaliser", "equaliser collapse")):
-        pairs = zip(rows["conversion"], rows[rival], strict=True)
+        pairs = zip(methods["conversion"], methods[rival], strict=True)
         change = np.mean([closeness.log_mel_distance(one.log_mel, other.log_mel) for one, other in pairs])
         if change < COLLAPSE_DB:
             found.append(f"{name}: the conversion is only {change:.2f} dB from the {rival}")
-    if len(rows["conversion"]) > 1:
-        variety = [style.diversity([song.windows for song in rows[row]]) for row in ("conversion", "untouched input")]
+    if len(methods["conversion"]) > 1:
+        variety = [
+            style.diversity([song.windows for song in methods[method]])
+            for method in ("conversion", "untouched input")
+        ]
         if variety[0] < COLLAPSE_DIVERSITY * variety[1]:
             found.append(
                 f"mode collapse: the converted songs vary {variety[0] / variety[1]:.0%} as much as the songs put in"

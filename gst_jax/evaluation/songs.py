@@ -1,4 +1,4 @@
-"""Gather what a run is evaluated on: songs it never trained on, with real music of both genres to compare to."""
+"""Gather what a run is evaluated on: songs that it never trained on, and real music of both genres."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from gst_jax.types import Array, Progress
 
 SPLITS = ("validation", "test")
 PAIRED = ("rearranged", "reorchestrated")
-_REFERENCE_FILES = 8  # a genre, beside 8 test songs
-_SECONDS = 60.0  # of a long track; all training tracks of a genre together ten times that
+_REFERENCE_FILES = 8  # per genre, beside 8 test songs
+_SECONDS = 60.0  # of a long track; of all training tracks of a genre together ten times as much
 
 
 @dataclass(frozen=True)
 class Song:
-    """A track to convert, with the sound that a perfect conversion would give, where one exists."""
+    """A track to convert, and the sound that a perfect conversion would give, where one exists."""
 
     name: str
     source: Array  # [N] at the run's sample rate and level
@@ -33,8 +33,8 @@ class Material:
 
     genres: tuple[data.Genre, data.Genre]  # that the run trained on
     songs: dict[tuple[str, str], list[Song]]  # by (source, target)
-    training: dict[str, list[Array]]  # by genre, [N] each: tracks to learn an ear from; of the corpus always ten
-    reference: dict[str, list[Array]]  # by genre: real music that neither trained nor is converted into this genre
+    training: dict[str, list[Array]]  # by genre, [N] each: tracks to fit the embedding to; ten of the corpus's
+    reference: dict[str, list[Array]]  # by genre: real music that is neither trained on nor converted
 
 
 def gather(run: RunDirectory, split: str, progress: Progress | None = None) -> Material:
@@ -51,12 +51,12 @@ def gather(run: RunDirectory, split: str, progress: Progress | None = None) -> M
     if split not in SPLITS:
         raise ConfigError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
     audio = run.config.audio
-    genres = heard = data.load_run(run, progress)
-    if run.audio_dir is None:  # one ear for all runs, however much of the corpus they learned from
+    genres = fitted = data.load_run(run, progress)
+    if run.audio_dir is None:  # one embedding for all runs, whatever data.corpus_tracks says
         usual = data.settings_for(None, dataclasses.replace(run.config, data=DataConfig()))
-        heard = data.load_pair(run.pair, None, usual, progress)
+        fitted = data.load_pair(run.pair, None, usual, progress)
     training = {}
-    for genre in heard:
+    for genre in fitted:
         seconds = min(_SECONDS, max(10.0, 10 * _SECONDS / len(genre.recordings)))
         training[genre.name] = [data.read_mono(track.path, audio, seconds) for track in genre.recordings]
     directions = (run.pair, run.pair[::-1])
@@ -97,7 +97,7 @@ def _paired(split: str, source: str, target: str, audio: AudioConfig) -> list[So
 
 
 def _reference(genre: str, audio: AudioConfig, progress: Progress | None) -> list[Array]:
-    """Read tunes of the built-in corpus that stand in no other set; rendered once."""
+    """Read tunes of the built-in corpus that are in no other set; they are rendered once."""
     from gst_jax.corpus.render import SAMPLE_RATE  # here, since it loads the sound bank
 
     folder = directory.cache_dir() / f"reference-{corpus.VERSION}" / genre
@@ -106,6 +106,6 @@ def _reference(genre: str, audio: AudioConfig, progress: Progress | None) -> lis
     missing = [(number, path) for number, path in enumerate(paths) if not path.exists()]
     shown = progress(missing, desc=f"{genre} to compare to", unit="file") if progress and missing else missing
     for number, path in shown:
-        samples = library.samples_of(0, library.Track(path.name, "reference", number, genre, genre))
+        samples = library.samples_of(0, library.CorpusFile(path.name, "reference", number, genre, genre))
         sound.write_wave(path, samples, SAMPLE_RATE, subtype="PCM_16")
     return [data.read_mono(path, audio) for path in paths]

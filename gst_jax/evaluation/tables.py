@@ -22,23 +22,23 @@ _TITLES = {
 
 
 def table(report: Report) -> str:
-    """Lay the figures out as text, one row a method: value [low, high]."""
+    """Lay the figures out as text, one line per method: value [low, high]."""
     accuracy = ", ".join(f"{genre} {share:.0%}" for genre, share in report["classifier"].items())
     lines = [f"real tracks that the genre classifier recognises: {accuracy}"]
     for direction, part in report["directions"].items():
         lines += ["", f"{direction.replace('_', ' ')}, {report['split']}, {len(part['songs'])} songs"]
         lines += part["findings"]
-        for kind in dict.fromkeys(kind for row in part["rows"].values() for kind in row):
-            rows = {row: figures[kind] for row, figures in part["rows"].items() if kind in figures}
-            measures = list(next(iter(rows.values())))
+        for kind in dict.fromkeys(kind for method in part["methods"].values() for kind in method):
+            methods = {method: figures[kind] for method, figures in part["methods"].items() if kind in figures}
+            measures = list(next(iter(methods.values())))
             places = 2 if kind in ("style", "content") else 1
             lines += ["", _TITLES[kind], " " * 29 + "".join(f"{measure:>27}" for measure in measures)]
-            for row, figures in rows.items():
+            for method, figures in methods.items():
                 cells = (_cell(figures[measure], places) for measure in measures)
-                lines.append(f"{row:29}" + "".join(f"{cell:>27}" for cell in cells))
-        lines += ["", "bars"] + [
+                lines.append(f"{method:29}" + "".join(f"{cell:>27}" for cell in cells))
+        lines += ["", "criteria"] + [
             f"{'met  ' if met else 'short'} {value:7.0%} of {wanted:4.0%}  {name}"
-            for name, value, wanted, met in part["bars"]
+            for name, value, wanted, met in part["criteria"]
         ]
     return "\n".join(lines)
 
@@ -71,12 +71,18 @@ def write_plot(report: Report, path: Path) -> None:
     figure = Figure(figsize=(6 * len(directions), 5), layout="constrained")
     panels = figure.subplots(1, len(directions), squeeze=False)[0]
     for axes, (direction, part) in zip(panels, directions.items(), strict=True):
-        points = {row: _point(figures) for row, figures in part["rows"].items() if "content" in figures}
-        line = ["untouched input", *sorted(row for row in points if row.startswith("conversion at ")), "conversion"]
-        axes.plot(*zip(*(points[row] for row in line), strict=True), "o-", color="tab:red", label="strength 0 to 1")
-        rivals = [row for row in points if row not in line]
-        for row, marker in zip(rivals, itertools.cycle("sDv^P*X")):
-            axes.plot(*points[row], marker, linestyle="none", label=row, markersize=8, alpha=0.8)
+        points = {method: _point(figures) for method, figures in part["methods"].items() if "content" in figures}
+        line = [
+            "untouched input",
+            *sorted(method for method in points if method.startswith("conversion at ")),
+            "conversion",
+        ]
+        axes.plot(
+            *zip(*(points[method] for method in line), strict=True), "o-", color="tab:red", label="strength 0 to 1"
+        )
+        rivals = [method for method in points if method not in line]
+        for method, marker in zip(rivals, itertools.cycle("sDv^P*X")):
+            axes.plot(*points[method], marker, linestyle="none", label=method, markersize=8, alpha=0.8)
         axes.axhline(0, color="black", linewidth=0.5)
         axes.set(
             title=direction.replace("_", " "),

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gst_jax import config, corpus, data, sound
+from gst_jax import config, data, sound
 from gst_jax.conversion.translator import Translator
 from gst_jax.presentation.pictures import draw_curves, draw_spectrograms
 from gst_jax.runs.atomic import replacing, write_text
@@ -51,7 +51,7 @@ def write(run_dir: str | os.PathLike[str], progress: Progress | None = None) -> 
 def _samples(run: RunDirectory, progress: Progress | None) -> dict[str, sound.Sound]:
     """Return the originals of both genres, each followed by its conversion, by name."""
     a, b = run.pair
-    tracks = _tracks(run)
+    tracks = data.sample_tracks(run)
     directions: Iterable[tuple[str, str]] = ((a, b), (b, a))
     if progress is not None:
         directions = progress(directions, total=2, desc="samples", unit="direction")
@@ -64,14 +64,6 @@ def _samples(run: RunDirectory, progress: Progress | None) -> dict[str, sound.So
             converted, original.sample_rate, original.format, original.subtype
         )
     return samples
-
-
-def _tracks(run: RunDirectory) -> dict[str, Path]:
-    """Return a track of each genre that the run did not train on, else one that it did."""
-    if run.audio_dir is None:
-        folder = corpus.build(corpus.default_directory()) / "paired" / "validation" / "rearranged"
-        return {genre: folder / genre / "tune_00.flac" for genre in run.pair}
-    return {genre.name: (genre.held_out or [genre.tracks[0].path])[0] for genre in data.load_run(run)}
 
 
 def _excerpt(path: Path) -> sound.Sound:

@@ -3,6 +3,7 @@
 from gst_jax.sound.analysis import LOG_MEL_FLOOR, istft, log_mel, mel_filters, mono, resample, stft
 from gst_jax.sound.files import (
     FOREIGN_SUFFIXES,
+    SUFFIXES,
     Sound,
     duration,
     find_audio,
@@ -19,6 +20,7 @@ __all__ = [
     "LOG_MEL_FLOOR",
     "MAX_CHANNELS",
     "SAMPLE_RATES",
+    "SUFFIXES",
     "AudioError",
     "AudioWarning",
     "Header",

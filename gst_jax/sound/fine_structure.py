@@ -13,7 +13,7 @@ from gst_jax.types import Array
 
 _RIDGE = 1e-3  # of the mean variance of a band
 _RANGE = 60.0  # dB that a bin may stand above the loudest band of its frame, or below an empty one
-_BLOCK_SECONDS = 60
+BLOCK_SECONDS = 60  # of sound at a time
 
 
 class Fit:
@@ -33,7 +33,7 @@ class Fit:
 
     def add(self, waveform: Array) -> None:
         """Learn from a waveform [N] at the analysis's sample rate."""
-        size = _BLOCK_SECONDS * self._audio.sample_rate
+        size = BLOCK_SECONDS * self._audio.sample_rate
         for start in range(0, len(waveform), size):
             block = waveform[start : start + size]
             log_mel = sound.log_mel(block, self._audio)

@@ -11,11 +11,10 @@ import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import minimum_filter1d
 
-from gst_jax.sound import streams
 from gst_jax.types import Array
 
 REFERENCE = 10.0 ** (-20.0 / 20.0)  # K-weighted RMS of every sound that a model learns from or converts
-_GATING_BLOCK = 0.5  # seconds
+GATING_BLOCK = 0.5  # seconds, all of which count or none
 CEILING = 10.0 ** (-1.5 / 20.0)  # half a dB is room for what the search misses
 LOOKAHEAD = 0.005  # seconds over which the limiter closes and opens
 _MAX_GAIN = 10.0 ** (30.0 / 20.0)  # what is quieter still is noise, not music
@@ -33,18 +32,29 @@ def energy(waveform: Array, sample_rate: int) -> float:
     return 2.0 * float(power @ _k_weight(_BLOCK, sample_rate)) / _BLOCK  # both halves
 
 
+def gating_edges(length: int, sample_rate: int) -> list[int]:
+    """Return where to cut a sound of so many samples into equal parts of half a second or so, both ends included."""
+    count = max(round(length / (GATING_BLOCK * sample_rate)), 1)
+    size, longer = divmod(length, count)
+    return [part * size + min(part, longer) for part in range(count + 1)]
+
+
+def gating_blocks(waveform: Array, sample_rate: int) -> list[Array]:
+    """Cut a whole sound [N] into equal parts of half a second or so, for `gain_to_reference`."""
+    return np.split(waveform, gating_edges(len(waveform), sample_rate)[1:-1])
+
+
 def gain_to_reference(blocks: Iterable[Array], sample_rate: int) -> float:
     """Return the factor that brings sound to the level of `REFERENCE`, pauses and quiet passages left out.
 
     Args:
-        blocks: [n] each, which together are the whole sound.
+        blocks: [n] each, of `GATING_BLOCK` seconds or so, which together are the whole sound.
         sample_rate: Hz.
 
     Returns:
         The factor; 1 for silence, and never over 30 dB.
     """
-    parts = streams.reblocked(blocks, max(1, round(_GATING_BLOCK * sample_rate)))
-    energies, sizes = np.array([(energy(part[:, None], sample_rate), len(part)) for part in parts]).T
+    energies, sizes = np.array([(energy(block[:, None], sample_rate), len(block)) for block in blocks]).T
     loud = energies > _AUDIBLE * sizes
     if not loud.any():
         return 1.0

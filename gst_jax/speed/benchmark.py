@@ -224,7 +224,8 @@ def measure_conversion(settings: Config, seconds: float = _SONG_SECONDS) -> dict
             noise = 0.1 * rng.standard_normal((int(length * _SONG_RATE), 2), np.float32)
             sound.write_wave(path, noise, _SONG_RATE)
             in_model, start = 0.0, time.perf_counter()
-            jobs.convert(jobs.plan([path], Path(folder, "out")), translator, Path(folder, "out"))
+            planned = jobs.plan([path], folder, "converted")
+            jobs.convert(planned.jobs, translator, folder)
             total = time.perf_counter() - start
     return {
         "song_seconds": seconds,

@@ -10,7 +10,7 @@ import jax
 
 from gst_jax.config import Config
 from gst_jax.data import Batches
-from gst_jax.learning import cyclegan, stepping
+from gst_jax.learning import cyclegan, loop, stepping
 from gst_jax.types import Progress
 
 _STEPS = 4  # the first one warms up
@@ -23,6 +23,10 @@ class Pace:
 
     compile_seconds: float
     step_seconds: float  # median, of one micro-batch
+
+    def training_seconds(self, batches: Batches, settings: Config) -> float:
+        """Return how long a whole training will take."""
+        return self.compile_seconds + self.step_seconds * loop.total_steps(batches.steps_per_epoch, settings)
 
 
 def measure_pace(batches: Batches, settings: Config, progress: Progress | None = None) -> Pace:

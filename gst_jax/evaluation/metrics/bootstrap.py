@@ -9,9 +9,11 @@ import numpy as np
 
 from gst_jax.types import Array
 
+_CONFIDENCE = 0.95  # share of the draws inside an interval
+
 
 class Estimate(NamedTuple):
-    """A figure with the ends of its confidence interval."""
+    """A figure and the ends of its confidence interval."""
 
     value: float
     low: float
@@ -19,25 +21,20 @@ class Estimate(NamedTuple):
 
 
 def bootstrap(
-    statistic: Callable[[Array], float],
-    tracks: int,
-    seed: int = 0,
-    repeats: int = 1000,
-    confidence: float = 0.95,
-    recentre: bool = False,
+    statistic: Callable[[Array], float], tracks: int, repeats: int = 1000, recentre: bool = False
 ) -> Estimate:
-    """Return a statistic of all tracks with its percentile bootstrap interval (Efron, 1979).
+    """Return a statistic of all tracks and its percentile bootstrap interval (Efron, 1979).
+
+    `scipy.stats.bootstrap` has no recentring, and draws samples where we draw tracks.
 
     Args:
         statistic: maps the indices of the tracks drawn, [tracks] with repetition, to the figure.
         tracks: how many there are; whole tracks are drawn, since the windows of one track are not independent.
-        seed: of the draws.
         repeats: how many draws.
-        confidence: share of the draws inside the interval.
         recentre: shift the draws so that their mean is the figure, for statistics that repeated tracks bias, such as
             a distance between covariances.
     """
-    draws = np.random.default_rng(seed).integers(0, tracks, size=(repeats, tracks))
+    draws = np.random.default_rng(0).integers(0, tracks, size=(repeats, tracks))
     figures = np.array([statistic(draw) for draw in draws])
     figures = figures[np.isfinite(figures)]
     value = float(statistic(np.arange(tracks)))
@@ -45,11 +42,11 @@ def bootstrap(
         return Estimate(value, value, value)
     if recentre:
         figures += value - figures.mean()
-    low, high = np.quantile(figures, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(figures, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
     return Estimate(value, float(low), float(high))
 
 
-def mean(values: Sequence[float] | Array, seed: int = 0) -> Estimate:
+def mean(values: Sequence[float] | Array) -> Estimate:
     """Return the mean of one figure per track, [tracks], with its interval."""
     array = np.asarray(values, np.float64)
-    return bootstrap(lambda draw: float(array[draw].mean()), len(array), seed)
+    return bootstrap(lambda draw: float(array[draw].mean()), len(array))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.fft
 
+from gst_jax.sound.analysis import decibels
 from gst_jax.types import Array
 
-POWER_FLOOR = 1e-5  # -50 dB, the floor of the log-mels: what lies below it is silence
+_COEFFICIENTS = 13  # of the cepstrum, the level included
 
 
 def log_mel_distance(log_mel: Array, truth: Array) -> float:
@@ -38,20 +40,9 @@ def log_spectral_distance(spectrum: Array, truth: Array) -> float:
     return float(np.mean(np.sqrt(np.mean(np.square(difference), axis=-1))))
 
 
-def mfcc(log_mel: Array, coefficients: int = 13) -> Array:
-    """Return mel-frequency cepstra without the level term: coefficients 1 to `coefficients` - 1.
-
-    Args:
-        log_mel: [T, M] in dB.
-        coefficients: how many of the orthonormal DCT-II to count, the level included.
-
-    Returns:
-        [T, coefficients - 1] in dB.
-    """
-    bins = log_mel.shape[-1]
-    order, position = np.arange(1, coefficients), np.arange(bins) + 0.5
-    basis = np.sqrt(2 / bins) * np.cos(np.pi / bins * position[:, None] * order)
-    return (log_mel @ basis).astype(np.float32)
+def mfcc(log_mel: Array) -> Array:
+    """Return mel-frequency cepstra without the level term: [T, M] in dB -> [T, _COEFFICIENTS - 1] in dB."""
+    return scipy.fft.dct(log_mel, norm="ortho")[..., 1:_COEFFICIENTS]
 
 
 def mfcc_distance(log_mel: Array, truth: Array) -> float:
@@ -61,7 +52,7 @@ def mfcc_distance(log_mel: Array, truth: Array) -> float:
 
 
 def _decibels(spectrum: Array) -> Array:
-    return 10 * np.log10(np.maximum(np.square(np.abs(spectrum)), POWER_FLOOR))
+    return decibels(np.square(np.abs(spectrum)))
 
 
 def _check_aligned(one: Array, other: Array) -> None:

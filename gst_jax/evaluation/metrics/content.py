@@ -62,17 +62,17 @@ def event_f_measure(one: Array, other: Array, tolerance: float) -> float:
     return f_measure(_matches(one, other, tolerance), len(one), len(other))
 
 
-def note_f_measure(one: Array, other: Array, tolerance: float = ONSET_TOLERANCE) -> float:
+def note_f_measure(one: Array, other: Array) -> float:
     """Return the F-measure of notes [n, 2] (onset in seconds, MIDI number) matched at the same semitone."""
     matches = sum(
-        _matches(np.sort(one[one[:, 1] == pitch, 0]), np.sort(other[other[:, 1] == pitch, 0]), tolerance)
+        _matches(np.sort(one[one[:, 1] == pitch, 0]), np.sort(other[other[:, 1] == pitch, 0]), ONSET_TOLERANCE)
         for pitch in np.intersect1d(one[:, 1], other[:, 1])
     )
     return f_measure(matches, len(one), len(other))
 
 
 def f_measure(matches: int, one: int, other: int) -> float:
-    """Return the harmonic mean of precision with recall; 1 when both sides are empty."""
+    """Return the harmonic mean of precision and recall; 1 when both sides are empty."""
     return 2 * matches / (one + other) if one + other else 1.0
 
 

@@ -1,4 +1,4 @@
-"""Tell genres apart by texture, so that style can be measured as a distance or a verdict."""
+"""Tell genres apart by texture, so that style can be measured: as a distance, or as a verdict."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _SHRINKAGE = 0.3  # towards a sphere: there are more features than tracks
 
 
 @dataclass(frozen=True)
-class Ear:
-    """A linear embedding in which tracks differ but recoloured windows of one track do not.
+class StyleEmbedding:
+    """A linear embedding in which tracks differ, but recoloured windows of one track do not.
 
     Nearest-centroid classification in it is linear discriminant analysis.
     """
@@ -38,8 +38,10 @@ class Ear:
         return likelihood[:, index] - np.delete(likelihood, index, axis=1).max(axis=1)
 
 
-def train_ear(tracks: Mapping[str, Sequence[Sequence[Array]]]) -> Ear:
+def fit_embedding(tracks: Mapping[str, Sequence[Sequence[Array]]]) -> StyleEmbedding:
     """Fit the embedding to tracks of known genre.
+
+    Ours, since scikit-learn's linear discriminants would take genres for classes, where we take tracks.
 
     Args:
         tracks: for each genre its tracks; each a list of `texture.describe` results [W, D], of the track itself
@@ -63,7 +65,7 @@ def train_ear(tracks: Mapping[str, Sequence[Sequence[Array]]]) -> Ear:
     projection = directions[:, ::-1][:, : min(_DIMENSIONS, len(centres) - 1)]
     labels = np.repeat(np.arange(len(tracks)), [len(group) for group in tracks.values()])
     centroids = np.stack([centres[labels == label].mean(axis=0) for label in range(len(tracks))])
-    return Ear(tuple(tracks), mean, projection / scale[:, None], centroids @ projection)
+    return StyleEmbedding(tuple(tracks), mean, projection / scale[:, None], centroids @ projection)
 
 
 def bandwidth(points: Array) -> float:

@@ -56,22 +56,22 @@ def describe(power: Array, audio: AudioConfig) -> Array:
     return np.stack(out).astype(np.float32)
 
 
-def recolour(power: Array, random: np.random.Generator) -> Array:
+def recolour(power: Array, rng: np.random.Generator) -> Array:
     """Change what makes no genre: equalisation, tilt, level, pitch (up to 4 semitones), each at random.
 
     Args:
         power: [T, F].
-        random: decides the changes.
+        rng: decides the changes.
 
     Returns:
         [T, F].
     """
     bins = power.shape[1]
     position = np.linspace(0, 1, bins)
-    knots = random.normal(0, 6, 8)  # dB, closer together at low frequencies
+    knots = rng.normal(0, 6, 8)  # dB, closer together at low frequencies
     gain = np.interp(np.sqrt(position), np.linspace(0, 1, 8), knots)
-    gain += random.uniform(-12, 12) * (position - 0.5) + random.uniform(-12, 6)
-    source = np.clip(np.arange(bins) / 2 ** (random.uniform(-4, 4) / 12), 0, bins - 1)
+    gain += rng.uniform(-12, 12) * (position - 0.5) + rng.uniform(-12, 6)
+    source = np.clip(np.arange(bins) / 2 ** (rng.uniform(-4, 4) / 12), 0, bins - 1)
     below = np.minimum(source.astype(int), bins - 2)
     share = (source - below).astype(np.float32)
     shifted = power[:, below] * (1 - share) + power[:, below + 1] * share

@@ -1,0 +1,188 @@
+"""Decode the files of a genre into its memory-mapped cache, in memory that does not grow with their length."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from gst_jax import sound
+from gst_jax.config import AudioConfig
+from gst_jax.data.recordings import Recording, open_recording
+from gst_jax.runs.atomic import replacing
+from gst_jax.sound import AudioError, fine_structure
+from gst_jax.types import Array, Progress
+
+Skipped = tuple[Path, str]  # a file, and why
+
+_MIN_DEVIATION = 1.0  # dB: a band that never moves must not have its noise blown up
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do for a genre: take the cache when there is one, else decode `training` into it."""
+
+    folder: Path
+    index: Path  # written last, so the cache is whole when it exists
+    training: tuple[Path, ...] = ()
+    held_out: tuple[Path, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+
+class _Totals:
+    """What is learned of a genre's frames while they pass."""
+
+    def __init__(self, audio: AudioConfig) -> None:
+        self._sum, self._squares = np.zeros(audio.n_mels), np.zeros(audio.n_mels)
+        self._highest = np.full(audio.n_mels, sound.LOG_MEL_FLOOR, np.float32)
+        self.frames = 0
+
+    def add(self, log_mel: Array) -> None:
+        """Count frames [t, M] in."""
+        self._sum += log_mel.sum(axis=0, dtype=np.float64)
+        self._squares += np.square(log_mel, dtype=np.float64).sum(axis=0)
+        np.maximum(self._highest, log_mel.max(axis=0), out=self._highest)
+        self.frames += len(log_mel)
+
+    def statistics(self) -> dict[str, list[float]]:
+        """Return the fields of `Statistics`."""
+        mean = self._sum / self.frames
+        deviation = np.sqrt(np.maximum(self._squares / self.frames - mean**2, _MIN_DEVIATION**2))
+        return {"mean": mean.tolist(), "deviation": deviation.tolist(), "highest": self._highest.tolist()}
+
+
+def write_cache(plan: Plan, audio: AudioConfig, speeds: int, progress: Progress | None) -> None:
+    """Decode the training tracks into an .npy file, each with its copies, then describe all: fine structure, index.
+
+    Each appears whole, by a rename, under a name made of what went in: processes that do this at the same time do the
+    work twice, no harm done. The held-out tracks are decoded too, so that what is wrong with them is known now.
+    """
+    plan.index.parent.mkdir(parents=True, exist_ok=True)
+    tracks: list[tuple[Path, int, int, int]] = []
+    skipped, held_out, bad = list(plan.skipped), [], []
+    totals, fit = _Totals(audio), fine_structure.Fit(audio)
+    steps = sorted(range(-speeds, speeds + 1), key=abs)  # the recording itself first
+    paths: Iterable[Path] = (*plan.training, *plan.held_out)
+    if progress is not None:
+        paths = progress(paths, total=len(plan.training) + len(plan.held_out), desc=plan.folder.name, unit="track")
+    with _caching(plan.index.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+        _write_shape(file, (0, audio.n_mels))
+        for path in paths:
+            try:
+                if path in plan.held_out:
+                    with open_recording(path, audio) as recording:
+                        reason = _unusable(recording)
+                    held_out += [] if reason else [path]
+                    skipped += [(path, reason)] if reason else []
+                    continue
+                for semitones in steps:
+                    with open_recording(path, audio, semitones) as recording:
+                        if reason := _unusable(recording):
+                            if semitones == 0:
+                                skipped.append((path, reason))
+                                break
+                            continue  # a faster copy may be too short
+                        start = totals.frames
+                        _write_track(recording, file, totals, fit)
+                        tracks.append((path, start, totals.frames - start, semitones))
+            except AudioError as error:
+                bad.append(error)
+        refuse(bad)
+        require_any(tracks, plan.folder, skipped)
+        _write_shape(file, (totals.frames, audio.n_mels))
+    _write_index(plan, tracks, held_out, skipped, totals, fit)
+
+
+def _write_track(recording: Recording, file: BinaryIO, totals: _Totals, fit: fine_structure.Fit) -> None:
+    """Write the frames of a recording, and learn from them."""
+    for log_mel in recording.log_mels():
+        if len(log_mel):
+            file.write(log_mel.data)
+            totals.add(log_mel)
+    for block in recording.blocks(fine_structure.BLOCK_SECONDS * recording.audio.sample_rate):
+        fit.add(block)
+
+
+def _write_index(
+    plan: Plan,
+    tracks: Sequence[tuple[Path, int, int, int]],
+    held_out: Sequence[Path],
+    skipped: Sequence[Skipped],
+    totals: _Totals,
+    fit: fine_structure.Fit,
+) -> None:
+    """Describe what was written; remove what was of an earlier state of the folder."""
+    index = {
+        "tracks": [(_relative(path, plan), *rest) for path, *rest in tracks],
+        "held_out": [_relative(path, plan) for path in held_out],
+        "skipped": [(_relative(path, plan), reason) for path, reason in skipped],
+        **totals.statistics(),
+    }
+    with _caching(plan.index.with_suffix(".fine")) as temporary, temporary.open("wb") as file:
+        np.save(file, fit.solve())
+    with _caching(plan.index) as temporary:
+        temporary.write_text(json.dumps(index, indent=1), encoding="ascii")
+    for path in plan.index.parent.glob("[!.]*"):
+        if path.stem != plan.index.stem:
+            with suppress(PermissionError):  # Windows does not remove what another process has mapped
+                path.unlink(missing_ok=True)
+
+
+def _write_shape(file: BinaryIO, shape: tuple[int, int]) -> None:
+    """Write the .npy header at the start of a file; NumPy pads it so that the first axis can grow in place."""
+    file.seek(0)
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+@contextmanager
+def _caching(target: Path) -> Iterator[Path]:
+    """Replace a file of the cache, unless another process uses it already: its name says what it holds."""
+    try:
+        with replacing(target) as temporary:
+            yield temporary
+    except PermissionError:  # Windows does not replace a file that is mapped to memory
+        if not target.exists():
+            raise
+
+
+def refuse(bad: Sequence[AudioError]) -> None:
+    """Raise one error for all files that cannot be used."""
+    if len(bad) == 1:
+        raise bad[0]
+    if bad:
+        raise AudioError("\n".join([f"{len(bad)} files cannot be used:", *map(str, bad)]))
+
+
+def require_any(usable: Sequence[object], folder: Path, skipped: Sequence[Skipped]) -> None:
+    """Raise an AudioError when a genre has nothing to train on."""
+    if not usable:
+        path, reason = skipped[0]
+        raise AudioError(
+            f"{folder} has no track to train on: all {len(skipped)} are skipped, first {path.name}: {reason}; "
+            "add longer or other recordings"
+        )
+
+
+def _unusable(recording: Recording) -> str:
+    """Return why a recording cannot be trained on, or nothing."""
+    audio = recording.audio
+    if (frames := recording.length // audio.hop_length) < audio.segment_frames:
+        return too_short(frames / audio.frames_per_second, audio)
+    loud = any(frames.size and frames.max() > sound.LOG_MEL_FLOOR for frames in recording.log_mels())
+    return "" if loud else "it is silent"
+
+
+def too_short(seconds: float, audio: AudioConfig) -> str:
+    """Return why a recording of so many seconds cannot be trained on."""
+    needed = audio.segment_frames / audio.frames_per_second
+    return f"it is {seconds:.2f} s long, a training segment takes {needed:.2f} s"
+
+
+def _relative(path: Path, plan: Plan) -> str:
+    return str(path.relative_to(plan.folder))
