@@ -131,7 +131,7 @@ def test_channels_are_mixed_to_what_is_heard_in_either():
     plain = np.stack([left, other], axis=1)
     assert np.concatenate(list(streams.mixed([plain], 16_000))).tobytes() == sound.mono(plain).tobytes()
     for right in (-left, -0.97 * left):
-        mix = np.concatenate(list(streams.mixed(np.split(np.stack([left, right], axis=1), 7), 16_000)))
+        mix = np.concatenate(list(streams.mixed(np.array_split(np.stack([left, right], axis=1), 7), 16_000)))
         assert mix == pytest.approx((left - right) / 2, abs=1e-6)
     surround = np.stack([left, left, 0 * left, 0 * left, -left, -left], axis=1)
     assert np.concatenate(list(streams.mixed([surround], 16_000))) == pytest.approx(left * 4 / 6, abs=1e-6)

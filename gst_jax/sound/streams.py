@@ -131,7 +131,8 @@ def mixed(blocks: Iterable[Array], sample_rate: int) -> Iterator[Array]:
         mix = mono(block)
         if block.shape[1] > 1 and np.mean(np.square(mix)) < _CANCELLED * np.mean(np.square(block)):
             _, directions = np.linalg.eigh(block.T.astype(np.float64) @ block)
-            main = directions[:, -1] * directions[np.argmax(np.abs(directions[:, -1])), -1]  # its largest part up
+            main = directions[:, -1]
+            main = main * main[np.argmax(np.abs(main) > 0.1)]  # the first channel that counts is never turned
             mix = mono(block * np.where(main < 0, -1, 1).astype(np.float32))
         yield mix
 
