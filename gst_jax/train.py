@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import app, flags, logging
 
@@ -62,25 +63,22 @@ def _train(pair: tuple[str, str], settings: Config) -> None:
         bar.set_postfix_str(_losses(metrics), refresh=False)
         bar.update(step - bar.n)
 
-    summary = loop.train(
-        pair,
-        settings,
-        run_dir,
-        audio_dir=_AUDIO_DIR.value,
-        init_from=_INIT_FROM.value,
-        minutes=_MINUTES.value,
-        on_step=on_step,
-        progress=tqdm,
-    )
+    options: dict[str, Any] = {
+        "audio_dir": _AUDIO_DIR.value,
+        "init_from": _INIT_FROM.value,
+        "minutes": _MINUTES.value,
+    }
+    summary = loop.train(pair, settings, run_dir, **options, on_step=on_step, progress=tqdm)
     if bar is not None:
         bar.close()
     page = report.write(run_dir, tqdm)
+    to = shlex.join([f"--run={run_dir}", f"--to={pair[1]}"])
     print(
         f"{name}: {summary.steps} of {summary.total} batches seen, {summary.skipped} skipped, {summary.updates} "
         f"updates in {summary.seconds / 60:.1f} min (compiled in {summary.compile_seconds:.0f} s, "
         f"peak memory {summary.peak_memory_mb:.0f} MB)\n"
         f"{'finished' if summary.finished else 'stopped; the same command goes on'}: listen at {page}\n"
-        f"convert your own: python -m gst_jax.convert --run={run_dir} --to={pair[1]} song.mp3 --out=converted/"
+        f"convert your own: python -m gst_jax.convert {to} song.mp3 --out=converted/"
     )
     if summary.interrupted:
         sys.exit(130)  # as shells expect, so that what was to follow does not

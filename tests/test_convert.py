@@ -1,10 +1,14 @@
+import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from gst_jax import config, sound
 from gst_jax.conversion import jobs
@@ -39,6 +43,13 @@ def run_dir(tmp_path):
     return path
 
 
+def plan(inputs, out, format=None, **options):
+    """Return the jobs of a plan that leaves nothing out."""
+    planned = jobs.plan(inputs, out, "jazz", format, **options)
+    assert not planned.refused and not planned.existing
+    return planned.jobs
+
+
 def command(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "gst_jax.convert", *map(str, arguments)], capture_output=True, text=True, timeout=300
@@ -58,9 +69,9 @@ def command(*arguments):
 )
 def test_a_file_keeps_its_length_rate_channels_and_kind(tmp_path, suffix, subtype, rate, channels):
     source = write(tmp_path / f"in.{suffix}", 0.7001, rate, channels, subtype)
-    planned = jobs.plan([source], tmp_path / "out")
+    planned = plan([source], tmp_path / "out")
     jobs.convert(planned, QUIETER_TREBLE, tmp_path / "out")
-    before, after = sound.read_wave(source), sound.read_wave(tmp_path / "out" / f"in.{suffix}")
+    before, after = sound.read_wave(source), sound.read_wave(tmp_path / "out" / f"in.jazz.{suffix}")
     assert after.samples.shape == before.samples.shape
     assert (after.sample_rate, after.format, after.subtype) == (rate, suffix.upper(), subtype)
     assert not np.array_equal(after.samples, before.samples)
@@ -69,8 +80,8 @@ def test_a_file_keeps_its_length_rate_channels_and_kind(tmp_path, suffix, subtyp
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
 def test_strength_0_writes_the_input_s_samples(tmp_path, subtype):
     source = write(tmp_path / "in.wav", subtype=subtype)
-    jobs.convert(jobs.plan([source], tmp_path / "out"), QUIETER_TREBLE, tmp_path / "out", strength=0)
-    before, after = sound.read_wave(source), sound.read_wave(tmp_path / "out" / "in.wav")
+    jobs.convert(plan([source], tmp_path / "out"), QUIETER_TREBLE, tmp_path / "out", strength=0)
+    before, after = sound.read_wave(source), sound.read_wave(tmp_path / "out" / "in.jazz.wav")
     assert before.samples.tobytes() == after.samples.tobytes()
 
 
@@ -79,7 +90,7 @@ def test_a_quiet_file_converts_as_a_loud_one(tmp_path):
     wave = 0.1 * np.random.default_rng(0).standard_normal((16_000 * 40, 1)).astype(np.float32)
     for name, level in (("loud", 1.0), ("quiet", 0.03)):
         sound.write_wave(tmp_path / f"{name}.wav", level * wave, 16_000, subtype="FLOAT")
-    planned = jobs.plan([tmp_path / "loud.wav", tmp_path / "quiet.wav"], tmp_path / "out")
+    planned = plan([tmp_path / "loud.wav", tmp_path / "quiet.wav"], tmp_path / "out")
     jobs.convert(planned, translator, tmp_path / "out")
     loud, quiet = (sound.read_wave(job.target).samples for job in planned)
     assert quiet == pytest.approx(0.03 * loud, abs=1e-5)
@@ -90,52 +101,61 @@ def test_folders_keep_their_tree_and_any_name_works(tmp_path):
     for name in names:
         write(tmp_path / "music" / name, 0.1)
     (tmp_path / "music" / "cover.txt").write_text("not sound")
-    planned = jobs.plan([tmp_path / "music"], tmp_path / "out")
+    planned = plan([tmp_path / "music"], tmp_path / "out")
     jobs.convert(planned, IDENTITY, tmp_path / "out")
     written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert written == {f"music/{name}" for name in names}
+    assert written == {f"music/{name[: -len(Path(name).suffix)]}.jazz{Path(name).suffix}" for name in names}
 
 
 def test_a_format_replaces_every_suffix(tmp_path):
     source = write(tmp_path / "in.wav", 0.1)
-    planned = jobs.plan([source], tmp_path / "out", format="flac")
+    planned = plan([source], tmp_path / "out", format="flac")
     jobs.convert(planned, IDENTITY, tmp_path / "out")
-    assert sound.read_wave(tmp_path / "out" / "in.flac").format == "FLAC"
+    assert sound.read_wave(tmp_path / "out" / "in.jazz.flac").format == "FLAC"
 
 
 def test_a_file_given_twice_is_converted_once(tmp_path):
     source = write(tmp_path / "music" / "in.wav")
-    assert len(jobs.plan([source, tmp_path / "music", source], tmp_path / "out")) == 1
+    assert len(plan([source, tmp_path / "music", source], tmp_path / "out")) == 1
 
 
-def test_an_output_of_an_earlier_run_is_replaced(tmp_path):
+def test_what_exists_is_left_unless_it_is_to_be_replaced(tmp_path):
     source = write(tmp_path / "in.wav")
-    for _ in range(2):
-        jobs.convert(jobs.plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
+    jobs.convert(plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
+    target = tmp_path / "out" / "in.jazz.wav"
+    target.write_bytes(b"a recording of the user's own")
+    again = jobs.plan([source], tmp_path / "out", "jazz")
+    assert again.jobs == [] and again.existing == [target]
+    jobs.convert(plan([source], tmp_path / "out", overwrite=True), IDENTITY, tmp_path / "out")
+    assert len(sound.read_wave(target).samples) == 8_000
 
 
 def test_what_a_command_made_is_no_input_of_the_next(tmp_path, monkeypatch):
     write(tmp_path / "music" / "in.wav")
     monkeypatch.chdir(tmp_path / "music")
     for _ in range(2):
-        planned = jobs.plan(["."], "converted")
+        planned = plan(["."], "converted", overwrite=True)
         assert [job.source.name for job in planned] == ["in.wav"]
         jobs.convert(planned, IDENTITY, "converted")
-    assert [path.name for path in (tmp_path / "music").rglob("*.wav")].count("in.wav") == 2
+    assert len(list((tmp_path / "music").rglob("*.wav"))) == 2
 
 
-@pytest.mark.parametrize("name", ["ক" * 72, "x" * 251, "🎷" * 62])
-def test_a_name_as_long_as_a_file_may_have_is_written(tmp_path, name):
+@pytest.mark.parametrize(
+    "name", ["ক" * 72, "x" * 251, "🎷" * 62, "leading", " space", "-dash", "%s {} $HOME `x`", "new\nline"], ids=repr
+)
+def test_any_name_that_a_file_may_have_is_written(tmp_path, name):
     source = write(tmp_path / f"{name}.wav")
-    jobs.convert(jobs.plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [source.name]
+    jobs.convert(plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
+    (written,) = (path.name for path in (tmp_path / "out").iterdir())
+    assert written.endswith(".jazz.wav") and len(os.fsencode(written)) <= 255
+    assert name.startswith(written.removesuffix(".jazz.wav")) and len(written) >= min(len(name), 60)
 
 
 def test_a_file_is_what_a_call_makes_of_its_samples(tmp_path):
     source = write(tmp_path / "in.wav", 20, 44_100, 2, "FLOAT")
-    jobs.convert(jobs.plan([source], tmp_path / "out"), QUIETER_TREBLE, tmp_path / "out")
+    jobs.convert(plan([source], tmp_path / "out"), QUIETER_TREBLE, tmp_path / "out")
     called = QUIETER_TREBLE(sound.read_wave(source).samples, 44_100)
-    assert sound.read_wave(tmp_path / "out" / "in.wav").samples == pytest.approx(called, abs=1e-5)
+    assert sound.read_wave(tmp_path / "out" / "in.jazz.wav").samples == pytest.approx(called, abs=1e-5)
 
 
 def test_progress_ends_where_its_total_says(tmp_path):
@@ -154,7 +174,9 @@ def test_progress_ends_where_its_total_says(tmp_path):
 
     source = write(tmp_path / "in.wav", 3.3)
     for strength in (0, 1):
-        jobs.convert(jobs.plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out", strength, progress=Bar)
+        jobs.convert(
+            plan([source], tmp_path / "out", overwrite=True), IDENTITY, tmp_path / "out", strength, progress=Bar
+        )
     assert all(bar.done == pytest.approx(bar.total) for bar in shown) and len(shown) == 2
 
 
@@ -170,29 +192,59 @@ def test_what_cannot_be_converted_is_refused_before_the_work(tmp_path):
         ([], out, None, "nothing to convert"),
         ([tmp_path / "none.wav"], out, None, "none.wav does not exist"),
         ([tmp_path / "empty"], out, None, "empty holds no sound file"),
-        ([good, bad], out, None, "bad.wav is not sound"),
-        ([good], good.parent, None, "in.wav is an input"),
         ([good, other], out, None, "would both become"),
         ([good, flac], out, "ogg", "would both become"),
         ([good], out, "exe", "--format='exe' is not one of wav, flac"),
     ]:
         with pytest.raises(ValueError, match=message):
-            jobs.plan(inputs, folder, format)
+            plan(inputs, folder, format)
     assert not out.exists()
 
 
-def test_an_output_that_is_an_input_by_another_path_is_refused(tmp_path):
-    source = write(tmp_path / "music" / "in.wav")
+def test_an_output_is_never_an_input(tmp_path):
+    source, made = write(tmp_path / "music" / "in.wav"), write(tmp_path / "music" / "in.jazz.wav")
     (tmp_path / "link").symlink_to(source.parent)
-    with pytest.raises(config.ConfigError, match="an input is never replaced"):
-        jobs.plan([source], tmp_path / "link")
+    for out in (source.parent, tmp_path / "link"):
+        with pytest.raises(config.ConfigError, match="an input is never replaced"):
+            jobs.plan([source, made], out, "jazz")
+
+
+def test_bad_files_are_named_and_the_good_ones_done(tmp_path):
+    write(tmp_path / "music" / "a.wav", 0.1)
+    (tmp_path / "music" / "b.wav").write_text("this is not sound")
+    (tmp_path / "music" / "c.mp3").touch()
+    bad = np.full(1_000, np.nan, np.float32)
+    soundfile.write(tmp_path / "music" / "d.wav", bad, 16_000, "FLOAT")
+    write(tmp_path / "music" / "e.flac", 0.1)
+    (tmp_path / "music" / "f.mid").touch()
+    planned = jobs.plan([tmp_path / "music"], tmp_path / "out", "jazz")
+    assert [Path(message.split(" ")[0]).name for message in planned.refused] == ["b.wav", "c.mp3"]
+    assert [path.name for path in planned.foreign] == ["f.mid"]
+    written = []
+    failed = jobs.convert(planned.jobs, IDENTITY, tmp_path / "out", on_written=lambda job: written.append(job.target))
+    assert len(failed) == 1 and "d.wav holds samples that are NaN" in failed[0]
+    assert [path.name for path in written] == ["a.jazz.wav", "e.jazz.flac"]
+    assert sorted((tmp_path / "out" / "music").iterdir()) == written
+
+
+def test_the_command_lists_what_it_could_not_do(tmp_path, run_dir):
+    write(tmp_path / "music" / "a.wav", 0.1)
+    (tmp_path / "music" / "b.wav").write_text("this is not sound")
+    (tmp_path / "music" / "c.mid").touch()
+    arguments = [f"--run={run_dir}", "--to=jazz", tmp_path / "music", f"--out={tmp_path / 'out'}", "--bypass_model"]
+    done = command(*arguments)
+    assert done.returncode == 1
+    assert "gst_jax: not converted:" in done.stderr and "b.wav is not sound" in done.stderr
+    assert "a.jazz_bypass.wav" in done.stdout and "c.mid" in done.stdout
+    again = command(*arguments)
+    assert "left as they are, 1 in all" in again.stdout
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     source = write(tmp_path / "in.wav")
     out = write(tmp_path / "out.wav")
     with pytest.raises(OSError, match="out.wav"):
-        jobs.convert(jobs.plan([source], out), IDENTITY, out)
+        jobs.convert(plan([source], out), IDENTITY, out)
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path):
@@ -202,7 +254,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
         "from gst_jax import config; from gst_jax.sound import fine_structure;"
         "from gst_jax.conversion import jobs; from gst_jax.conversion.translator import Translator;"
-        f"out = {str(tmp_path / 'out')!r}; planned = jobs.plan([{str(source)!r}], out);"
+        f"out = {str(tmp_path / 'out')!r}; planned = jobs.plan([{str(source)!r}], out, 'jazz').jobs;"
         "audio = config.AudioConfig(n_mels=64);"
         "jobs.convert(planned, Translator(audio, lambda log_mel: log_mel, fine_structure.flat(audio)), out)"
     )
@@ -215,47 +267,96 @@ def test_the_command_converts(tmp_path, run_dir):
     source = write(tmp_path / "in.wav", 1.0, 44_100, 2)
     done = command(f"--run={run_dir}", "--to=jazz", source, f"--out={tmp_path / 'out'}", "--bypass_model")
     assert done.returncode == 0, done.stderr
-    assert "converted 1 file to jazz" in done.stdout
-    assert len(sound.read_wave(tmp_path / "out" / "in.wav").samples) == 44_100
+    assert done.stdout == f"{tmp_path / 'out' / 'in.jazz_bypass.wav'}\n"
+    assert len(sound.read_wave(tmp_path / "out" / "in.jazz_bypass.wav").samples) == 44_100
 
 
-def test_several_strengths_get_a_folder_each(tmp_path, run_dir):
+def test_several_strengths_get_a_file_each(tmp_path, run_dir):
     source = write(tmp_path / "in.wav")
     done = command(
         f"--run={run_dir}", "--to=folk", source, f"--out={tmp_path / 'out'}", "--bypass_model", "--strength=0,0.5"
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out/strength_0/in.wav").is_file() and (tmp_path / "out/strength_0.5/in.wav").is_file()
-
-
-def test_tags_are_kept_and_the_genre_is_not(tmp_path):
-    import soundfile
-
-    for suffix in ("wav", "flac", "ogg", "mp3"):
-        source = write(tmp_path / f"in.{suffix}", 0.3)
-        with soundfile.SoundFile(source) as file:
-            samples, rate = file.read(), file.samplerate
-        with soundfile.SoundFile(source, "w", rate, 1) as file:
-            file.title, file.artist, file.genre = "আমার গান", "Lalon", "Folk"
-            file.write(samples)
-        jobs.convert(jobs.plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
-        with soundfile.SoundFile(tmp_path / "out" / f"in.{suffix}") as file:
-            assert (file.title, file.artist, file.genre) == ("আমার গান", "Lalon", ""), suffix
+    names = ["in.folk_bypass-0.5.wav", "in.folk_bypass-0.wav"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    assert done.stdout.split() == [str(tmp_path / "out" / name) for name in reversed(names)]
 
 
 def test_a_format_that_cannot_hold_the_sound_is_refused_before_the_work(tmp_path):
     source = write(tmp_path / "in.wav", channels=6)
-    with pytest.raises(sound.AudioError, match="in.mp3 as MP3 .* with 6 channels"):
-        jobs.plan([source], tmp_path / "out", "mp3")
+    with pytest.raises(sound.AudioError, match="in.jazz.mp3 as MP3 .* with 6 channels"):
+        raise sound.AudioError(jobs.plan([source], tmp_path / "out", "jazz", "mp3").refused[0])
 
 
-def test_a_file_that_ends_too_soon_leaves_nothing(tmp_path):
+def test_a_file_that_ends_too_soon_is_converted_as_far_as_it_goes(tmp_path):
     source = write(tmp_path / "in.flac", 30)
-    planned = jobs.plan([source], tmp_path / "out")
+    planned = plan([source], tmp_path / "out")
     source.write_bytes(source.read_bytes()[:100_000])
-    with pytest.raises(sound.AudioError, match="in.flac"):
-        jobs.convert(planned, IDENTITY, tmp_path / "out")
-    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    with pytest.warns(sound.AudioWarning, match="in.flac is cut off or damaged: 26.4 s are missing"):
+        assert not jobs.convert(planned, IDENTITY, tmp_path / "out")
+    assert len(sound.read_wave(tmp_path / "out" / "in.jazz.flac").samples) == pytest.approx(3.6 * 16_000, rel=0.02)
+
+
+def test_a_conversion_that_is_no_sound_is_never_written(tmp_path):
+    source = write(tmp_path / "in.wav", 8)
+    for wild in (np.nan, np.inf):
+        broken = replace(IDENTITY, generator=lambda log_mel, wild=wild: log_mel + np.float32(wild))
+        failed = jobs.convert(plan([source], tmp_path / "out"), broken, tmp_path / "out")
+        assert len(failed) == 1 and "in.wav: the conversion came out as NaN or infinite levels" in failed[0]
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_what_a_killed_conversion_left_is_swept_by_the_next(tmp_path):
+    source = write(tmp_path / "in.wav")
+    code = (
+        "import os, signal; from gst_jax.runs.atomic import replacing\n"
+        f"with replacing({str(tmp_path / 'out' / 'x.wav')!r}) as path:\n"
+        "    path.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    (tmp_path / "out").mkdir()
+    subprocess.run([sys.executable, "-c", code])
+    assert len(list((tmp_path / "out").glob(".gst_jax*"))) == 1
+    jobs.convert(plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["in.jazz.wav"]
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
+def test_a_conversion_that_is_ended_leaves_no_half_file(tmp_path, run_dir, name, status):
+    source = write(tmp_path / "in.wav", 400)
+    arguments = [f"--run={run_dir}", "--to=jazz", str(source), f"--out={tmp_path / 'out'}", "--bypass_model"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gst_jax.convert", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "out").exists():
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(getattr(signal, name))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status and "Traceback" not in errors
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_hot_float_samples_keep_their_shape(tmp_path):
+    """12 dB above full scale: kept in float, brought down by one gain in integers, and said; never crushed."""
+    wave = np.random.default_rng(0).standard_normal((64_000, 1)).astype(np.float32)
+    soundfile.write(tmp_path / "hot.wav", wave, 16_000, "FLOAT")
+    jobs.convert(plan([tmp_path / "hot.wav"], tmp_path / "out"), IDENTITY, tmp_path / "out")
+    kept = sound.read_wave(tmp_path / "out" / "hot.jazz.wav").samples
+    assert kept == pytest.approx(wave, abs=0.1)
+    with pytest.warns(sound.AudioWarning, match="hot.jazz.flac is 1..* dB quieter"):
+        jobs.convert(plan([tmp_path / "hot.wav"], tmp_path / "out", "flac"), IDENTITY, tmp_path / "out")
+    lowered = sound.read_wave(tmp_path / "out" / "hot.jazz.flac").samples
+    ratio = (lowered * wave).sum() / (wave * wave).sum()
+    assert lowered == pytest.approx(ratio * wave, abs=0.02) and ratio == pytest.approx(
+        1 / np.abs(wave).max(), rel=0.05
+    )
+
+
+def test_an_empty_option_is_refused(tmp_path, run_dir):
+    source = write(tmp_path / "in.wav")
+    for options in (["--out="], [f"--out={tmp_path / 'out'}", "--strength="]):
+        done = command(f"--run={run_dir}", "--to=jazz", source, *options)
+        assert done.returncode == 1 and "must not be empty" in done.stderr
 
 
 def test_a_mistake_is_one_line_and_status_1(tmp_path, run_dir):
@@ -284,7 +385,7 @@ def test_the_generators_in_the_repository_convert_at_once(tmp_path, pair, genre)
     sound.write_wave(source, before, 22_050, "FLOAT")
     done = command(f"--run=pretrained/{pair}", f"--to={genre}", source, f"--out={tmp_path / 'out'}")
     assert done.returncode == 0, done.stderr
-    after = sound.read_wave(tmp_path / "out" / "song.wav").samples
+    after = sound.read_wave(tmp_path / "out" / f"song.{genre}.wav").samples
     assert after.shape == before.shape
     assert np.abs(after - before).max() > 0.01 and 0.5 < after.std() / before.std() < 2
 

@@ -192,6 +192,8 @@ class Translator:
             if fresh == 0:
                 return
             piece = self.generator(window)[context : context + FRESH + FADE]
+            if not np.isfinite(piece).all():
+                raise ValueError(f"the conversion came out as NaN or infinite levels; {_REMEDY}")
             faded = piece if tail is None else streams.cross_faded(tail, piece)
             yield np.stack([window[context:][:fresh], faded[:fresh]], axis=1)
             tail = piece[FRESH:]

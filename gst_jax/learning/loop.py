@@ -87,6 +87,9 @@ def train(
         TrainingError: when the run has other settings or another process, or a loss is not finite.
         checkpoint.CheckpointError, config.ConfigError, sound.AudioError: see there.
     """
+    old = RunDirectory.open(run_dir) if RunDirectory.exists(run_dir) else None
+    if old is not None:
+        _refuse_other_source(old, audio_dir)
     settings = data.settings_for(audio_dir, settings)
     run = RunDirectory(
         path=Path(run_dir),
@@ -96,7 +99,6 @@ def train(
         audio_dir=_absolute(audio_dir),
         init_from=_absolute(init_from),
     )
-    old = RunDirectory.open(run_dir) if RunDirectory.exists(run_dir) else None
     initial = None
     if old is not None:
         _refuse_other_run(old, run)
@@ -225,6 +227,14 @@ def _summary(
 
 def _absolute(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else str(Path(path).resolve())
+
+
+def _refuse_other_source(old: RunDirectory, audio_dir: str | os.PathLike[str] | None) -> None:
+    """Raise a TrainingError when a run on the user's music is to go on with the built-in corpus, or the other way."""
+    if old.audio_dir is not None and audio_dir is None:
+        raise TrainingError(f"{old.path} was trained on {old.audio_dir}; give --audio_dir={old.audio_dir} to go on")
+    if old.audio_dir is None and audio_dir is not None:
+        raise TrainingError(f"{old.path} was trained on the built-in corpus; leave --audio_dir out to go on")
 
 
 def _initial_parameters(init_from: str | os.PathLike[str], settings: Config) -> cyclegan.Parameters:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +171,15 @@ class RunDirectory:
 
 
 def cache_dir() -> Path:
-    """Return where rendered audio, mels and compiled code are kept: `$GST_JAX_CACHE`, else in the user's cache."""
+    """Return where rendered audio, mels and compiled code are kept: `$GST_JAX_CACHE`, else in the user's cache.
+
+    Where the user has no home folder, or a read-only one, it is a folder among the temporary files.
+    """
     if chosen := os.environ.get("GST_JAX_CACHE"):
         return Path(chosen)
-    return platformdirs.user_cache_path("gst_jax", appauthor=False)
+    usual = platformdirs.user_cache_path("gst_jax", appauthor=False)
+    existing = next((folder for folder in (usual, *usual.parents) if folder.exists()), Path())
+    if usual.is_absolute() and os.access(existing, os.W_OK | os.X_OK):
+        return usual
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return Path(tempfile.gettempdir(), f"gst_jax-{user}")

@@ -7,8 +7,11 @@ import ctypes
 import gc
 import importlib.metadata
 import importlib.util
+import io
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -54,22 +57,43 @@ def plain_messages() -> Iterator[None]:
     """Turn what a command's user can mend into one line, on standard error, with an exit status that tells.
 
     ValueError and OSError are what this package raises for bad input and what the system refuses; status 1. Ctrl-C
-    gives status 130, as shells expect. Warnings lose the line of code that they come from.
+    gives status 130, as shells expect; a closed terminal or a kill cleans up as Ctrl-C does. Warnings lose the line
+    of code that they come from. A name that the terminal cannot show is escaped.
     """
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
         name = "gst_jax" if category is UserWarning else category.__name__
         print(f"{name}: {message}", file=sys.stderr)
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), _end)
     with warnings.catch_warnings():
         warnings.showwarning = show  # type: ignore[assignment]
         try:
             yield
+        except BrokenPipeError:  # as with `| head`: nobody reads on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
         except (ValueError, OSError) as error:
             sys.exit(f"gst_jax: {error}")
+        except RuntimeError as error:
+            if not str(error).startswith("Unable to initialize backend"):
+                raise
+            platforms = os.environ.get("JAX_PLATFORMS")
+            sys.exit(f"gst_jax: JAX cannot use JAX_PLATFORMS={platforms}; install JAX for it, or unset the variable")
         except KeyboardInterrupt:
             print("\ngst_jax: interrupted", file=sys.stderr)
             sys.exit(130)
+
+
+def _end(number: int, frame: Any) -> None:
+    """End the process as an exception does, so that half-written files are removed."""
+    sys.exit(128 + number)
 
 
 def release_memory() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -11,6 +13,7 @@ import scipy.sparse
 from numpy.lib.stride_tricks import sliding_window_view
 
 from gst_jax.config import AudioConfig
+from gst_jax.runs.directory import cache_dir
 from gst_jax.types import Array
 
 LOG_MEL_FLOOR = -50.0  # dB, of a mel power of 1e-5
@@ -73,6 +76,7 @@ def mel_filters(audio: AudioConfig) -> Array:
     Returns:
         float32 [M, F], read-only, F = n_fft // 2 + 1.
     """
+    _let_numba_cache()
     from librosa.filters import mel  # takes half a second to import
 
     filters = mel(sr=audio.sample_rate, n_fft=audio.n_fft, n_mels=audio.n_mels, fmin=audio.f_min, fmax=audio.f_max)
@@ -153,6 +157,13 @@ def _spectra(waveform: Array, audio: AudioConfig) -> Iterator[Array]:
     frames = sliding_window_view(padded, audio.n_fft)[:: audio.hop_length]
     for start in range(0, count, _BLOCK_FRAMES):
         yield np.fft.rfft(frames[start : min(start + _BLOCK_FRAMES, count)] * window)
+
+
+def _let_numba_cache() -> None:
+    """Give numba, which librosa starts, a folder of its own where it cannot write beside its code and would fail."""
+    spec = importlib.util.find_spec("librosa")
+    if spec is not None and spec.origin is not None and not os.access(os.path.dirname(spec.origin), os.W_OK):
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_dir() / "numba"))
 
 
 @lru_cache(maxsize=8)

@@ -28,7 +28,8 @@ _NAMES = {"mp3float": "mp3", "mp2float": "mp2", "mp1float": "mp1", "libopus": "o
 _SPELT = {"mp3": "MPEG_LAYER_III", "mp2": "MPEG_LAYER_II", "mp1": "MPEG_LAYER_I"}  # by soundfile
 _NEGATIVE = 1 << 31  # a last packet of Vorbis that counts less than nothing, as FFmpeg shows it
 _PADDING = Fraction(1, 10)  # seconds of a codec's own that are no sound
-_MILLISECONDS = 1000  # MP4 states where its sound ends in these
+_FRAMES = {"aac": 1024, "alac": 4096}  # samples that an encoder takes at a time
+_HEADER_BYTES = 1 << 20  # at either end of an MP4, where its header lies
 
 
 def read_header(path: Path) -> Header:
@@ -95,7 +96,7 @@ def read_blocks(path: Path, header: Header, skip: int = 0) -> Iterator[Array]:
     with _open(path) as container:
         stream = container.streams.best("audio")
         resampler: Any = None
-        left, layout, kind = _end(container, stream), None, None
+        left, layout, kind = _end(path, container, stream), None, None
         for frame in _frames(container, stream):
             layout = layout or frame.layout  # of the first, to which parts of another kind are brought
             if kind != (frame.format.name, frame.layout.name, frame.sample_rate):
@@ -131,11 +132,14 @@ def write_blocks(
     """
     import av
 
-    with path.open("wb") as file, av.open(file, "w", format="ipod") as container:
+    # The time scale lets the container say to the sample where the sound ends.
+    options = {"movie_timescale": str(sample_rate)}
+    with path.open("wb") as file, av.open(file, "w", format="ipod", options=options) as container:
         stream: Any = container.add_stream(codec, rate=sample_rate, layout=_layout(channels))
         if codec == "aac":
             stream.bit_rate = bit_rate
-        into = av.AudioResampler(format=stream.format, layout=stream.layout, rate=sample_rate)
+        size = _FRAMES[codec]
+        into = av.AudioResampler(format=stream.format, layout=stream.layout, rate=sample_rate, frame_size=size)
         written = 0
         for block in blocks:
             planes = np.ascontiguousarray(np.clip(block.T, -1, 1), np.float32)
@@ -144,6 +148,8 @@ def write_blocks(
             written += len(block)
             for part in into.resample(frame):
                 container.mux(stream.encode(part))
+        for part in into.resample(None):
+            container.mux(stream.encode(part))
         container.mux(stream.encode(None))
 
 
@@ -187,12 +193,26 @@ def _codec(stream: Any) -> str:
     return _NAMES.get(name, name)
 
 
-def _end(container: Any, stream: Any) -> int:
+def _end(path: Path, container: Any, stream: Any) -> int:
     """Return how many samples the sound has at most: an MP4 says where the codec's padding begins."""
     if "mp4" in container.format.name and stream.duration:
         exact = container.metadata.get("iTunSMPB", "").split()
         if len(exact) > 3:
             return int(exact[3], 16)
         rate = stream.codec_context.sample_rate
-        return int(stream.duration * stream.time_base * rate) + rate // _MILLISECONDS
+        scale = _movie_timescale(path)
+        return int(stream.duration * stream.time_base * rate) + (0 if scale == rate else -(-rate // scale))
     return 1 << 62
+
+
+def _movie_timescale(path: Path) -> int:
+    """Return the units per second in which an MP4 says where its sound ends: often a thousand, and so rounded."""
+    with path.open("rb") as file:
+        data = file.read(_HEADER_BYTES)
+        file.seek(max(0, path.stat().st_size - _HEADER_BYTES))
+        data += file.read()
+    place = data.find(b"mvhd") + 4
+    if place < 4:
+        return 1000
+    offset = place + (20 if data[place] == 1 else 12)
+    return int.from_bytes(data[offset : offset + 4], "big") or 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,13 +87,11 @@ def write(path: Path, format: str, tags: Tags) -> None:
     elif format in ("FLAC", "OGG", "OPUS"):
         file = {"FLAC": flac.FLAC, "OGG": oggvorbis.OggVorbis, "OPUS": oggopus.OggOpus}[format](path)
         file.update(tags.texts)
-        for picture in tags.pictures:
-            if format == "FLAC":
+        if format == "FLAC":
+            for picture in tags.pictures:
                 file.add_picture(picture)
-            else:
-                import base64
-
-                file.setdefault("metadata_block_picture", []).append(base64.b64encode(picture.write()).decode())
+        elif tags.pictures:
+            file["metadata_block_picture"] = [base64.b64encode(one.write()).decode() for one in tags.pictures]
         file.save()
     elif format == "M4A":
         file = mp4.MP4(path)
@@ -140,8 +139,6 @@ def _pictures(file: Any) -> list[Picture]:
         mimes = {mp4.MP4Cover.FORMAT_PNG: "image/png", mp4.MP4Cover.FORMAT_JPEG: "image/jpeg"}
         return [_picture(bytes(one), mimes.get(one.imageformat, "image/jpeg")) for one in file.tags.get("covr", [])]
     if isinstance(file, oggvorbis.OggVorbis | oggopus.OggOpus):
-        import base64
-
         return [Picture(base64.b64decode(one)) for one in file.get("metadata_block_picture", [])]
     return []
 

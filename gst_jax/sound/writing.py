@@ -25,7 +25,6 @@ _FORMATS = {
     ".aifc": "AIFF",
     ".snd": "AU",
     ".m4b": "M4A",
-    ".mp4": "M4A",
 }
 _FOUR_GIGABYTES = (1 << 32) - (1 << 20)  # what a RIFF or AIFF header can count, less room for headers and tags
 _BYTES = {
@@ -185,7 +184,8 @@ def _finite(blocks: Iterable[Array], path: Path) -> Iterator[Array]:
     for block in blocks:
         if not np.isfinite(block).all():
             raise AudioError(f"{path} was not written: the sound to be written holds NaN or infinite samples")
-        yield block
+        if len(block):
+            yield block
 
 
 def _set_channel_mask(path: Path, mask: int) -> None:
