@@ -30,12 +30,11 @@ def main(arguments: list[str]) -> None:
     from gst_jax.runs import startup
 
     with startup.plain_messages():
-        from gst_jax.config import ConfigError
         from gst_jax.conversion import jobs, synthesis
         from gst_jax.conversion.translator import Translator, check_strength
 
         if not _OUT.value or not _STRENGTH.value:
-            raise ConfigError("--out and --strength must not be empty; as in --out=converted --strength=1")
+            raise ValueError("--out and --strength must not be empty; as in --out=converted --strength=1")
         strengths = [check_strength(text) for text in _STRENGTH.value]
         route = _ROUTE.value or synthesis.DEFAULT_ROUTE
         synthesis.check_route(route)

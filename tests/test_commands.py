@@ -65,7 +65,7 @@ def test_train_then_convert_a_new_pair(tmp_path, audio_dir, cache):
     before = song.read_bytes()
     result = run("convert", f"--run={tmp_path / 'run'}", "--to=organ", song, f"--out={tmp_path / 'out'}")
     assert result.returncode == 0, result.stderr
-    converted = sound.read_wave(tmp_path / "out" / "tune 0.wav")
+    converted = sound.read_wave(tmp_path / "out" / "tune 0.organ.wav")
     assert converted.samples.shape == sound.read_wave(song).samples.shape
     assert song.read_bytes() == before
 

@@ -2,6 +2,7 @@ import importlib.metadata
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import warnings
@@ -11,7 +12,7 @@ import pytest
 
 import gst_jax
 from gst_jax.runs import provenance, startup
-from gst_jax.runs.atomic import replacing, write_text
+from gst_jax.runs.atomic import replacing, sweep, write_text
 from gst_jax.runs.directory import cache_dir
 
 
@@ -140,3 +141,87 @@ def test_the_cache_is_where_the_user_says_or_where_the_system_keeps_caches(monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     if sys.platform == "linux":
         assert cache_dir() == tmp_path / "cache" / "gst_jax"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX")
+@pytest.mark.parametrize("home", [None, "/nonexistent", "/proc"])
+def test_without_a_home_folder_the_cache_is_among_the_temporary_files(monkeypatch, tmp_path, home):
+    for name in ("GST_JAX_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if home is None:
+        monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # of a user that the system does not know
+    else:
+        monkeypatch.setenv("HOME", home)
+        monkeypatch.setattr(os, "access", lambda path, mode: not str(path).startswith(("/proc", "/nonexistent", "/")))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    assert cache_dir() == tmp_path / f"gst_jax-{os.getuid()}"
+
+
+def test_a_platform_that_jax_cannot_use_is_one_line(monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    with pytest.raises(SystemExit, match="JAX cannot use JAX_PLATFORMS=cuda; install JAX for it"):
+        with startup.plain_messages():
+            raise RuntimeError("Unable to initialize backend 'cuda': no such platform")
+    with pytest.raises(RuntimeError, match="another"), startup.plain_messages():
+        raise RuntimeError("another fault")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_name_that_the_terminal_cannot_show_is_escaped(encoding):
+    code = (
+        "from gst_jax.runs import startup\nwith startup.plain_messages(): print('\u0997\u09be\u09a8 caf\udce9.wav')"
+    )
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    assert done.returncode == 0 and b"\\u0997" in done.stdout and b".wav" in done.stdout
+
+
+def test_a_reader_that_leaves_is_no_error():
+    code = (
+        "from gst_jax.runs import startup\n"
+        "with startup.plain_messages():\n    for number in range(100_000): print('a line', number, flush=True)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    with process:
+        assert process.stderr.read() == b"" and process.wait() == 141
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_is_ended_removes_what_it_was_writing(tmp_path, number):
+    code = (
+        "import sys, time; from gst_jax.runs import startup; from gst_jax.runs.atomic import replacing\n"
+        f"with startup.plain_messages(), replacing({str(tmp_path / 'x')!r}) as path:\n"
+        "    path.write_text('half'); print('ready', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process:
+        process.stdout.readline()
+        assert len(list(tmp_path.iterdir())) == 1
+        process.send_signal(number)
+        assert process.wait() == 128 + number and not list(tmp_path.iterdir())
+        assert b"Traceback" not in process.stderr.read()
+
+
+def test_what_a_live_process_or_another_machine_writes_is_not_swept(tmp_path, monkeypatch):
+    with replacing(tmp_path / "x") as mine:
+        mine.touch()
+        theirs = mine.with_name(mine.name.replace(mine.name.split("-")[1], "0123abcd").replace(str(os.getpid()), "1"))
+        theirs.touch()
+        sweep(tmp_path)
+        assert mine.exists() and theirs.exists()
+        mine.replace(mine.with_name(mine.name.replace(f"-{os.getpid()}-", "-99999999-")))
+        sweep(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [theirs.name]
+        mine.touch()
+
+
+def test_numba_gets_a_folder_where_it_cannot_write_beside_its_code(monkeypatch, tmp_path):
+    from gst_jax.sound import analysis
+
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    analysis._let_numba_cache()
+    assert os.environ.pop("NUMBA_CACHE_DIR") == str(tmp_path / "numba")

@@ -157,3 +157,37 @@ def test_a_deep_tone_is_not_bent(frequency, pair):
 def test_an_unknown_route_is_refused():
     with pytest.raises(ValueError, match="unknown route 'magic'"):
         synthesize(noise(100), 16_000, np.zeros((1, 64)), np.zeros((1, 64)), AUDIO, "magic")
+
+
+def tones(frequencies, seconds=2.0, level=0.3):
+    return sum(sine(frequency, seconds, level=level) for frequency in frequencies)
+
+
+def noise_band(count, rng):
+    return (0.3 * np.cumsum(rng.standard_normal((count, 1)), axis=0) / 30).astype(np.float32)
+
+
+@pytest.mark.parametrize("genre", ["one tone", "drone", "click", "silence"])
+@pytest.mark.parametrize("source", ["noise", "tones", "clicks", "full scale"])
+def test_a_genre_unlike_any_music_gives_sound(genre, source):
+    """A share that rounds above one, a regression far from what it learned: nothing may leave its range."""
+    rng = np.random.default_rng(0)
+    learned = {
+        "one tone": tones([1000]),
+        "drone": tones([100 * k for k in range(1, 30)], level=0.02),
+        "click": np.where(np.arange(32_000) % 8000 == 0, 0.9, 0.0).astype(np.float32)[:, None],
+        "silence": np.full((32_000, 1), 1e-7, np.float32),
+    }[genre]
+    played = {
+        "noise": noise(32_000),
+        "tones": tones([220, 277, 330, 5000]),
+        "clicks": np.where(np.arange(32_000) % 4000 == 0, 1.0, 0.0).astype(np.float32)[:, None],
+        "full scale": np.sign(noise_band(32_000, rng)).astype(np.float32),
+    }[source]
+    structure = fine_structure.fit([learned[:, 0]], AUDIO)
+    before, after = log_mel(played), log_mel(learned)
+    for target in (after, np.full_like(after, 60.0), np.full_like(after, -50.0), before + 2.999, before + 3.0001):
+        for route in synthesis.ROUTES:
+            out = synthesis.synthesize(played, 16_000, before, target, AUDIO, structure, route)
+            assert np.isfinite(out).all()
+            assert np.abs(out).max() < 300  # the level is matched afterwards

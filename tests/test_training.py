@@ -210,6 +210,11 @@ def test_a_run_directory_of_other_settings_is_refused(audio_dir, uninterrupted, 
         train(uninterrupted[0], audio_dir, **changes)
 
 
+def test_the_folder_of_the_audio_is_asked_for_where_it_is_left_out(uninterrupted, audio_dir):
+    with pytest.raises(TrainingError, match=f"was trained on {audio_dir}; give --audio_dir={audio_dir} to go on"):
+        train(uninterrupted[0], None)
+
+
 def test_changed_audio_is_refused(tmp_path, audio_dir):
     copy = tmp_path / "audio"
     for genre in PAIR:

@@ -286,3 +286,55 @@ def test_a_genre_outside_the_pair_is_refused(run_dir):
 def test_a_missing_run_is_refused(tmp_path):
     with pytest.raises(config.ConfigError, match="is not a run directory"):
         Translator.from_run(tmp_path / "none", to="jazz")
+
+
+def test_a_generator_that_gives_no_numbers_is_refused_before_anything_is_heard():
+    for wild in (np.nan, np.inf, -np.inf):
+        stream = Translator(AUDIO, lambda log_mel, wild=wild: log_mel + np.float32(wild), FLAT)
+        with pytest.raises(ValueError, match="NaN or infinite levels; the model does not suit"):
+            next(stream.stream(lambda: [noise(16_000)], 16_000))
+
+
+def test_a_burst_far_above_the_source_is_refused(monkeypatch):
+    """The last guard, whatever the cause: here a synthesis that goes wild in one place."""
+    from gst_jax.conversion import synthesis
+
+    calls = []
+
+    def wild(source, *rest, **options):
+        calls.append(len(source))
+        return source * (1000.0 if len(calls) == 3 else 0.01)
+
+    monkeypatch.setattr(synthesis, "synthesize", wild)
+    monkeypatch.setattr("gst_jax.conversion.translator._THREADS", 1)
+    with pytest.raises(ValueError, match="far louder than its source in places"):
+        IDENTITY(noise(16_000 * 240), 16_000)
+
+
+def test_opposite_channels_are_converted():
+    wave = noise(16_000 * 4)
+    same, opposite = (Translator(AUDIO, tilt, FLAT)(np.hstack([wave, sign * wave]), 16_000) for sign in (1, -1))
+    assert opposite[:, 0] == pytest.approx(same[:, 0], abs=1e-4)
+    assert opposite[:, 1] == pytest.approx(-same[:, 1], abs=1e-4)
+    assert np.abs(opposite[:, 0] - wave[:, 0]).max() > 0.05
+
+
+@pytest.mark.parametrize("decibels", [6, 12, 40, 90])
+def test_what_is_beyond_full_scale_keeps_its_shape_and_level(decibels):
+    wave = noise(48_000)
+    hot = wave * np.float32(10 ** (decibels / 20))
+    out = Translator(AUDIO, tilt, FLAT)(hot, 16_000)
+    expected = Translator(AUDIO, tilt, FLAT)(wave, 16_000) * np.float32(10 ** (decibels / 20))
+    crest = [np.abs(one).max() / one.std() for one in (out, expected)]
+    assert crest[0] == pytest.approx(crest[1], rel=0.15)
+    assert out.std() == pytest.approx(hot.std(), rel=0.5) and np.abs(out).max() <= 1.05 * np.abs(hot).max()
+
+
+def test_a_rate_may_be_a_whole_float():
+    wave = noise(4000)
+    assert IDENTITY(wave, 44_100.0).tobytes() == IDENTITY(wave, np.int64(44_100)).tobytes()
+
+
+def test_absurd_samples_are_refused():
+    with pytest.raises(ValueError, match="samples of 1e[+]30; -1 to 1 is full scale"):
+        IDENTITY(np.full(100, 1e30, np.float32), 16_000)

@@ -154,9 +154,10 @@ def _gain_into(job: Job) -> np.float32:
         peak = max(float(np.abs(block).max()) for block in sound.read_blocks(job.source))
     if peak <= 1.0:
         return np.float32(1)
-    message = f"{job.target} is {20 * np.log10(peak):.1f} dB quieter: it cannot hold samples above full scale"
+    gain = loudness.CEILING / peak
+    message = f"{job.target} is {-20 * np.log10(gain):.1f} dB quieter: it cannot hold samples above full scale"
     warnings.warn(message, AudioWarning, stacklevel=2)
-    return np.float32(1 / peak)
+    return np.float32(gain)
 
 
 def _shown(blocks: Iterable[Array], sample_rate: int, bar: Any) -> Iterator[Array]:

@@ -101,8 +101,9 @@ def load_genres(
         AudioError: when a folder is missing or holds no usable sound, or a file in it is damaged.
     """
     plans, bad = [], []
-    for name in names:
-        plan, damaged = _plan(Path(audio_dir) / name, audio, data, Path(cache_dir), progress)
+    folders = {Path(audio_dir) / name: _sound_files(Path(audio_dir) / name) for name in names}
+    for folder, files in folders.items():
+        plan, damaged = _plan(folder, files, audio, data, Path(cache_dir), progress)
         plans.append(plan)
         bad += damaged
     refuse(bad)
@@ -110,10 +111,14 @@ def load_genres(
 
 
 def _plan(
-    folder: Path, audio: AudioConfig, data: DataConfig, cache_dir: Path, progress: Progress | None
+    folder: Path,
+    files: list[Path],
+    audio: AudioConfig,
+    data: DataConfig,
+    cache_dir: Path,
+    progress: Progress | None,
 ) -> tuple[Plan, list[AudioError]]:
     """Return what to do for a genre, and the files that cannot be used by their headers."""
-    files = _sound_files(folder)
     foreign = sound.find_audio(folder, sound.FOREIGN_SUFFIXES)
     settings = {"version": _CACHE_VERSION, "audio": asdict(audio), "data": asdict(data)}
     state = [[str(path.relative_to(folder)), *_size_and_time(path)] for path in files + foreign]

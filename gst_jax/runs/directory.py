@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -177,9 +178,10 @@ def cache_dir() -> Path:
     """
     if chosen := os.environ.get("GST_JAX_CACHE"):
         return Path(chosen)
-    usual = platformdirs.user_cache_path("gst_jax", appauthor=False)
-    existing = next((folder for folder in (usual, *usual.parents) if folder.exists()), Path())
-    if usual.is_absolute() and os.access(existing, os.W_OK | os.X_OK):
-        return usual
+    with contextlib.suppress(RuntimeError):  # of a user without a home folder
+        usual = platformdirs.user_cache_path("gst_jax", appauthor=False)
+        existing = next((folder for folder in (usual, *usual.parents) if folder.exists()), Path())
+        if usual.is_absolute() and os.access(existing, os.W_OK | os.X_OK):
+            return usual
     user = os.getuid() if hasattr(os, "getuid") else 0
     return Path(tempfile.gettempdir(), f"gst_jax-{user}")
