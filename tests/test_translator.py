@@ -326,7 +326,7 @@ def test_what_is_beyond_full_scale_keeps_its_shape_and_level(decibels):
     out = Translator(AUDIO, tilt, FLAT)(hot, 16_000)
     expected = Translator(AUDIO, tilt, FLAT)(wave, 16_000) * np.float32(10 ** (decibels / 20))
     crest = [np.abs(one).max() / one.std() for one in (out, expected)]
-    assert crest[0] == pytest.approx(crest[1], rel=0.15)
+    assert crest[0] == pytest.approx(crest[1], rel=0.3)  # 3 dB, where a limiter at full scale would take up to 9
     assert out.std() == pytest.approx(hot.std(), rel=0.5) and np.abs(out).max() <= 1.05 * np.abs(hot).max()
 
 
