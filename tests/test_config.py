@@ -180,3 +180,34 @@ def test_settings_are_frozen_and_hashable_so_that_jit_can_key_on_them():
     assert hash(Config()) == hash(Config())
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().training = None
+
+
+SETTINGS = [
+    (section.name, key.name, getattr(getattr(Config(), section.name), key.name))
+    for section in dataclasses.fields(Config)
+    for key in dataclasses.fields(getattr(Config(), section.name))
+]
+
+
+@pytest.mark.parametrize(("section", "key", "value"), SETTINGS, ids=lambda value: str(value))
+def test_every_setting_refuses_what_it_cannot_be(section, key, value):
+    """Another type, a number below its range, none at all: by name, whichever setting it is."""
+    wrong = "3" if isinstance(value, str) else '"three"'
+    with pytest.raises(ConfigError, match=rf"{section}\.{key}"):
+        config.from_dict({section: {key: 3 if isinstance(value, str) else "three"}})
+    if isinstance(value, float):
+        for bad in ("nan", "inf", "-1"):
+            with pytest.raises(ConfigError, match=rf"{section}\.{key} is .*; it must be"):
+                config.load(None, [f"{section}.{key}={bad}"])
+    elif isinstance(value, int) and not isinstance(value, bool):
+        with pytest.raises(ConfigError, match=rf"{section}\.{key} is -1; it must be"):
+            config.load(None, [f"{section}.{key}=-1"])
+    else:
+        assert wrong
+
+
+@pytest.mark.parametrize(("section", "key", "value"), SETTINGS, ids=lambda value: str(value))
+def test_every_setting_survives_toml(tmp_path, section, key, value):
+    text = {True: "true", False: "false"}.get(value, repr(value)) if isinstance(value, bool) else json.dumps(value)
+    (tmp_path / "one.toml").write_text(f"[{section}]\n{key} = {text}\n")
+    assert config.load(tmp_path / "one.toml") == config.load(None, [f"{section}.{key}={text}"]) == Config()

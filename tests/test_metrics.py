@@ -138,7 +138,7 @@ def test_diversity_is_the_distance_between_centres():
     assert style.diversity([np.zeros((3, 2)), np.tile([3.0, 4.0], (2, 1))]) == pytest.approx(5)
 
 
-def test_the_ear_tells_apart_what_differs_between_tracks_not_within():
+def test_the_embedding_tells_apart_what_differs_between_tracks_not_within():
     random = np.random.default_rng(0)
 
     def track(genre):

@@ -8,12 +8,14 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gst_jax
+from gst_jax.config import Config, ConfigError
 from gst_jax.runs import provenance, startup
 from gst_jax.runs.atomic import replacing, sweep, write_text
-from gst_jax.runs.directory import cache_dir
+from gst_jax.runs.directory import RunDirectory, cache_dir
 
 
 @pytest.mark.parametrize("name", ["song.wav", "ক" * 83, "x" * 255])
@@ -226,3 +228,34 @@ def test_numba_gets_a_folder_where_it_cannot_write_beside_its_code(monkeypatch, 
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     analysis._let_numba_cache()
     assert os.environ.pop("NUMBA_CACHE_DIR") == str(tmp_path / "numba")
+
+
+def test_every_file_of_a_run_lies_in_it_under_a_name_of_its_own(tmp_path):
+    run = RunDirectory(path=tmp_path, pair=("a", "b"), config=Config(), statistics={})
+    paths = [run.checkpoints, run.damaged, run.generators, run.log, run.summary, run.lock, run.report, run.samples]
+    paths += [run.pictures, run.evaluation("test"), run.evaluation("validation")]
+    assert len(set(paths)) == len(paths)
+    assert all(path.resolve().parent == tmp_path.resolve() for path in paths)
+    assert run.checkpoints.is_absolute()  # as Orbax wants it
+
+
+def test_a_run_is_exported_when_it_holds_generators_alone(tmp_path):
+    run = RunDirectory(path=tmp_path, pair=("a", "b"), config=Config(), statistics={})
+    assert not run.is_exported
+    run.generators.touch()
+    assert run.is_exported
+    run.checkpoints.mkdir()
+    assert not run.is_exported
+
+
+def test_a_run_of_an_older_version_says_so(tmp_path):
+    run = RunDirectory(path=tmp_path, pair=("a", "b"), config=Config(), statistics={})
+    with pytest.raises(ConfigError, match="holds no fine_structure.npz: it is of an older version.*train it again"):
+        run.read_fine_structures()
+
+
+def test_peak_memory_is_that_of_this_process():
+    before = provenance.peak_memory_mb()
+    block = np.ones(30_000_000)  # 240 MB
+    assert block.sum() == 30_000_000
+    assert before + 150 < provenance.peak_memory_mb() < before + 600 or before > 400

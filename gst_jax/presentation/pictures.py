@@ -1,4 +1,4 @@
-"""Draw what a run learned and how."""
+"""Draw how a run learned, and what."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ def draw_curves(entries: list[dict[str, float]], config: Config) -> Any:
     """Draw the losses of the entries of `metrics.jsonl` over micro-batches, as a matplotlib Figure."""
     from matplotlib.figure import Figure
 
-    chance = (
-        math.log(2) if config.loss.adversarial_loss == "logistic" else 0.25
-    )  # the loss of a discriminator that cannot tell
-
+    cannot_tell = math.log(2) if config.loss.adversarial_loss == "logistic" else 0.25  # a discriminator's loss
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     panels = figure.subplots(1, 3)
     for panel, title, names in (
@@ -33,7 +30,7 @@ def draw_curves(entries: list[dict[str, float]], config: Config) -> Any:
         panel.title.set_fontsize(10)
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8)
-    panels[2].axhline(chance, linestyle=":", color="gray")
+    panels[2].axhline(cannot_tell, linestyle=":", color="gray")
     return figure
 
 
