@@ -1,6 +1,7 @@
 """Small recordings that several tests share."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,12 @@ SECONDS, RATE = 4.3, 16_000
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def hears_signals() -> dict:
+    """Options of Popen for a process that Ctrl-C reaches, also where the tests run in a shell's background."""
+    return {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)} if os.name == "posix" else {}
 
 
 @pytest.fixture(scope="session")

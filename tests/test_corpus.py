@@ -347,18 +347,17 @@ def test_the_whole_corpus_builds_with_even_loudness(tmp_path: Path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX")
 @pytest.mark.parametrize("seconds", [0.5, 3.0])
-def test_ctrl_c_while_rendering_is_one_line(tmp_path, seconds):
+def test_ctrl_c_while_rendering_is_one_line(tmp_path, hears_signals, seconds):
     """The signal reaches the command and its workers alike, as in a terminal, early and late."""
     command = [sys.executable, "-m", "gst_jax.prepare", "--pair=folk_jazz"]
     environment = os.environ | {"GST_JAX_CACHE": str(tmp_path)}
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    while not (tmp_path / "corpus").exists():  # rendering begins
-        time.sleep(0.01)
-    time.sleep(seconds)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, **hears_signals}
+    with subprocess.Popen(command, env=environment, start_new_session=True, **options) as process:
+        while not (tmp_path / "corpus").exists():  # rendering begins
+            time.sleep(0.01)
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     lines = [line for line in errors.replace("\r", "\n").splitlines() if line and "corpus" not in line]
     assert lines == ["gst_jax: interrupted"]
