@@ -1,7 +1,7 @@
 """Small recordings that several tests share."""
 
 import os
-import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -25,9 +25,10 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
-def hears_signals() -> dict:
-    """Options of Popen for a process that Ctrl-C reaches, also where the tests run in a shell's background."""
-    return {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)} if os.name == "posix" else {}
+def hearing() -> list[str]:
+    """The start of a command that Ctrl-C reaches, also where the tests run in a shell's background."""
+    code = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    return [sys.executable, "-c", code] if os.name == "posix" else []
 
 
 @pytest.fixture(scope="session")

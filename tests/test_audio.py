@@ -237,7 +237,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path):
 )
 def test_a_truncated_file_is_read_as_far_as_it_goes_and_said(rng, tmp_path, suffix, subtype, kept):
     whole, cut = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
-    sound.write_wave(whole, fade(rng, 2, 48_000), 48_000, subtype)
+    sound.write_wave(whole, fade(rng, 4, 48_000), 48_000, subtype)
     cut.write_bytes(whole.read_bytes()[: int(kept * whole.stat().st_size)])
     before = sound.read_wave(whole).samples
     with pytest.warns(AudioWarning, match=r"cut\.\w+ is cut off or damaged: .* missing"):

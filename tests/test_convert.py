@@ -321,11 +321,11 @@ def test_what_a_killed_conversion_left_is_swept_by_the_next(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
-def test_a_conversion_that_is_ended_leaves_no_half_file(tmp_path, run_dir, hears_signals, name, status):
+def test_a_conversion_that_is_ended_leaves_no_half_file(tmp_path, run_dir, hearing, name, status):
     source = write(tmp_path / "in.wav", 400)
     arguments = [f"--run={run_dir}", "--to=jazz", str(source), f"--out={tmp_path / 'out'}", "--bypass_model"]
     command_line = [sys.executable, "-m", "gst_jax.convert", *arguments]
-    with subprocess.Popen(command_line, stderr=subprocess.PIPE, text=True, **hears_signals) as process:
+    with subprocess.Popen([*hearing, *command_line], stderr=subprocess.PIPE, text=True) as process:
         while not (tmp_path / "out").exists():
             time.sleep(0.02)
         time.sleep(0.5)

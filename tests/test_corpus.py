@@ -347,12 +347,12 @@ def test_the_whole_corpus_builds_with_even_loudness(tmp_path: Path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX")
 @pytest.mark.parametrize("seconds", [0.5, 3.0])
-def test_ctrl_c_while_rendering_is_one_line(tmp_path, hears_signals, seconds):
+def test_ctrl_c_while_rendering_is_one_line(tmp_path, hearing, seconds):
     """The signal reaches the command and its workers alike, as in a terminal, early and late."""
     command = [sys.executable, "-m", "gst_jax.prepare", "--pair=folk_jazz"]
     environment = os.environ | {"GST_JAX_CACHE": str(tmp_path)}
-    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, **hears_signals}
-    with subprocess.Popen(command, env=environment, start_new_session=True, **options) as process:
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*hearing, *command], env=environment, start_new_session=True, **options) as process:
         while not (tmp_path / "corpus").exists():  # rendering begins
             time.sleep(0.01)
         time.sleep(seconds)

@@ -192,14 +192,14 @@ def test_a_reader_that_leaves_is_no_error():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_process_that_is_ended_removes_what_it_was_writing(tmp_path, hears_signals, number):
+def test_a_process_that_is_ended_removes_what_it_was_writing(tmp_path, hearing, number):
     code = (
         "import sys, time; from gst_jax.runs import startup; from gst_jax.runs.atomic import replacing\n"
         f"with startup.plain_messages(), replacing({str(tmp_path / 'x')!r}) as path:\n"
         "    path.write_text('half'); print('ready', flush=True); time.sleep(60)"
     )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", code], **pipes, **hears_signals) as process:
+    with subprocess.Popen([*hearing, sys.executable, "-c", code], **pipes) as process:
         process.stdout.readline()
         assert len(list(tmp_path.iterdir())) == 1
         process.send_signal(number)
