@@ -67,7 +67,7 @@ def pair(number: int, source: str, target: str, run: RunDirectory) -> tuple[np.n
     """Render a tune of no other set twice; return both as standardised log-mels [T, M]."""
     sides = []
     for player in (source, target):
-        samples = library.samples_of(0, library.CorpusFile("", "pairs", number, source, player))
+        samples = library.samples_of(library.CorpusFile("", "pairs", number, source, player))
         rate = run.config.audio.sample_rate
         waveform = sound.resample(sound.mono(samples), SAMPLE_RATE, rate)
         waveform = waveform * loudness.gain_to_reference(loudness.gating_blocks(waveform, rate), rate)

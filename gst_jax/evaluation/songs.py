@@ -106,6 +106,6 @@ def _reference(genre: str, audio: AudioConfig, progress: Progress | None) -> lis
     missing = [(number, path) for number, path in enumerate(paths) if not path.exists()]
     shown = progress(missing, desc=f"{genre} to compare to", unit="file") if progress and missing else missing
     for number, path in shown:
-        samples = library.samples_of(0, library.CorpusFile(path.name, "reference", number, genre, genre))
+        samples = library.samples_of(library.CorpusFile(path.name, "reference", number, genre, genre))
         sound.write_wave(path, samples, SAMPLE_RATE, subtype="PCM_16")
     return [data.read_mono(path, audio) for path in paths]
