@@ -366,5 +366,5 @@ def test_ctrl_c_while_rendering_is_one_line(tmp_path, hearing, seconds):
 
 def test_a_renderer_that_is_killed_is_said_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(library, "_start_worker", os._exit)  # given a leash, it fails at once
-    with pytest.raises(OSError, match="want of memory.*run the command again"):
+    with pytest.raises(OSError, match="because memory ran out .*run the command again"):
         library.build(tmp_path / "corpus")
