@@ -13,7 +13,7 @@ from librosa import mel_frequencies
 from gst_jax import config, data, sound
 from gst_jax.config import AudioConfig, Config, ConfigError, DataConfig, TrainingConfig
 from gst_jax.corpus import library
-from gst_jax.runs.directory import Statistics
+from gst_jax.runs.directory import RunDirectory, Statistics
 from gst_jax.sound import AudioError, AudioWarning, fine_structure, loudness
 
 CONFIG = Config(audio=AudioConfig(n_mels=64))
@@ -112,7 +112,7 @@ def test_stereo_of_another_rate_is_mixed_and_resampled_also_where_it_would_cance
     np.testing.assert_allclose(opposite, same, atol=0.02)
 
 
-def test_transposed_copies_are_as_much_faster_as_they_are_higher(rng, tmp_path):
+def test_copies_are_as_much_faster_as_they_are_higher(rng, tmp_path):
     (tmp_path / "a").mkdir()
     time = np.arange(6 * 44_100) / 44_100
     wave = 0.3 * np.sin(2 * np.pi * 1000 * time) + 0.01 * noise(rng, 6, 44_100)
@@ -177,7 +177,7 @@ def test_a_band_that_never_moves_has_a_deviation_of_one_decibel(tmp_path):
 def test_the_built_in_corpus_lends_as_many_tracks_as_it_is_told(rng, tmp_path, monkeypatch):
     monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path))
 
-    def render(root, seed, missing, progress):
+    def render(root, missing, progress):
         for track in missing:
             (root / track.path).parent.mkdir(parents=True, exist_ok=True)
             sound.write_wave(root / track.path, noise(rng, 2), 16_000)
@@ -414,6 +414,79 @@ def test_processes_that_fill_the_cache_at_once_agree(audio_dir, tmp_path, decode
         assert (genre.tracks, genre.statistics) == (outer.tracks, outer.statistics)
         np.testing.assert_array_equal(genre.fine_structure, outer.fine_structure)
     assert sorted(path.suffix for path in tmp_path.rglob("*") if path.is_file()) == [".fine", ".json", ".npy"]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npy", ".fine"])
+@pytest.mark.parametrize("damage", [b"", b"half", bytes(300)], ids=["empty", "half", "zeros"])
+def test_a_cache_that_a_power_cut_damaged_is_computed_anew(audio_dir, tmp_path, suffix, damage):
+    whole = load(audio_dir / "harp", tmp_path)
+    frames, structure = np.array(whole.log_mel), whole.fine_structure
+    (victim,) = tmp_path.rglob(f"*{suffix}")
+    victim.write_bytes(victim.read_bytes()[:-40] if damage == b"half" else damage)
+    for _ in range(2):
+        again = load(audio_dir / "harp", tmp_path)
+        np.testing.assert_array_equal(again.log_mel, frames)
+        np.testing.assert_array_equal(again.fine_structure, structure)
+        assert (again.tracks, again.statistics) == (whole.tracks, whole.statistics)
+
+
+@pytest.mark.parametrize("change", ["grown", "new", "gone"])
+def test_a_folder_that_changes_while_it_is_read_is_refused_and_not_kept(rng, tmp_path, change):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    for name in "xy":
+        sound.write_wave(folder / f"{name}.wav", noise(rng, 3), 16_000)
+
+    def progress(paths, **about):
+        yield from paths
+        if about["unit"] == "track":  # as when it is still being copied there
+            if change == "gone":
+                (folder / "x.wav").unlink()
+            else:
+                sound.write_wave(folder / ("x.wav" if change == "grown" else "z.wav"), noise(rng, 4), 16_000)
+
+    with pytest.raises(AudioError, match="a changed while it was read; run the command again"):
+        data.load_genre(folder, AUDIO, ALL, tmp_path / "cache", progress)
+    assert not list((tmp_path / "cache").rglob("*.json"))
+    assert len(load(folder, tmp_path / "cache").tracks) == {"grown": 2, "new": 3, "gone": 1}[change]
+
+
+def test_a_linked_folder_is_a_genre_under_the_name_of_the_link(audio_dir, tmp_path):
+    (tmp_path / "lyre").symlink_to(audio_dir / "harp", target_is_directory=True)
+    linked, plain = load(tmp_path / "lyre", tmp_path / "cache"), load(audio_dir / "harp", tmp_path / "cache")
+    assert (linked.name, plain.name) == ("lyre", "harp")
+    np.testing.assert_array_equal(linked.log_mel, plain.log_mel)
+    assert all(track.path.parent == tmp_path / "lyre" for track in linked.tracks)
+
+
+def test_one_folder_under_two_names_is_no_pair(audio_dir, tmp_path):
+    """As a link, or as Folk and folk where capitals do not count."""
+    (tmp_path / "harp").symlink_to(audio_dir / "harp", target_is_directory=True)
+    (tmp_path / "Harp").symlink_to(audio_dir / "harp", target_is_directory=True)
+    with pytest.raises(AudioError, match="Harp and .*harp are one and the same folder"):
+        data.load_genres(tmp_path, ["Harp", "harp"], AUDIO, ALL, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("text", [None, "b\u00e9_\u09b2\u09af\u09bc", "be\u0301_\u09b2\u09df"])
+def test_a_pair_may_be_typed_in_another_encoding_than_its_folders_have(tmp_path, text):
+    """Accented letters and the Bangla letter yya are one sign or two; a keyboard and a disk may differ."""
+    folders = ["be\u0301", "\u09b2\u09df"]
+    for name in folders:
+        (tmp_path / name).mkdir()
+    assert data.find_pairs(text, tmp_path, default="folk_rock") == [tuple(folders)]
+
+
+def test_the_report_of_a_larger_corpus_renders_no_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path))
+    rendered = []
+    monkeypatch.setattr(library, "_render_all", lambda root, missing, progress: rendered.extend(missing))
+    settings = data.settings_for(None, config.load(overrides=["data.corpus_tracks=12"]))
+    run = RunDirectory(path=tmp_path, pair=("folk", "rock"), config=settings, statistics={})
+    tracks = data.sample_tracks(run)
+    assert {file.path.split("/")[0] for file in rendered} == {"train_12", "paired"}
+    assert {path.relative_to(tmp_path / "corpus").as_posix() for path in tracks.values()} <= {
+        file.path for file in rendered if file.split == "validation"
+    }
 
 
 # Batches ------------------------------------------------------------------------------------------------------------

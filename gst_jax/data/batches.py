@@ -14,22 +14,22 @@ from gst_jax.types import Array
 class Batches:
     """Batches of two genres, standardised per genre and mel bin.
 
-    An epoch shows every segment of the genre that has more of them at least once; the other genre is gone
-    through again, in a new order each time, until the epoch ends.
+    An epoch shows every segment of the larger genre at least once. Meanwhile the smaller one is gone through several
+    times, each time in a new order.
     """
 
-    def __init__(self, genre_a: Genre, genre_b: Genre, config: Config) -> None:
+    def __init__(self, genre_a: Genre, genre_b: Genre, settings: Config) -> None:
         """Lay out the epochs; nothing is read yet.
 
         Args:
             genre_a: served as `a`.
             genre_b: served as `b`.
-            config: the segment length, the batch size, the seed.
+            settings: the segment length, the batch size, the seed.
         """
-        self._sides = [_Side(genre, config.audio.segment_frames) for genre in (genre_a, genre_b)]
-        self._batch_size = config.training.batch_size
-        self._seed = config.training.seed
-        self._order = lru_cache(maxsize=4)(self._permutation)  # for each genre, the two that a batch may straddle
+        self._sides = [_Side(genre, settings.audio.segment_frames) for genre in (genre_a, genre_b)]
+        self._batch_size = settings.training.batch_size
+        self._seed = settings.training.seed
+        self._order = lru_cache(maxsize=4)(self._permutation)  # of each genre, the two that a batch may span
 
     @property
     def steps_per_epoch(self) -> int:
@@ -39,10 +39,11 @@ class Batches:
     def batch_at(self, step: int) -> dict[str, Array]:
         """Return the batch of micro-batch `step`, whatever was asked for before.
 
-        Each segment is moved by a random time of up to half its length either way, as far as its track allows.
+        Each segment is moved by a random time, up to half its length either way, as far as its track allows.
 
         Returns:
-            `{"a": ..., "b": ...}`, each a new float32 [B, T, M]: log-mel dB, less the mean, over the deviation.
+            `{"a": ..., "b": ...}`, each a new float32 [B, T, M]: log-mels in dB, minus the genre's mean in each bin,
+            divided by its deviation.
         """
         return {key: self._side_at(index, step) for index, key in enumerate("ab")}
 
@@ -62,10 +63,10 @@ class Batches:
 
 
 class _Side:
-    """One genre as segments: of each track as many as fit, end to end."""
+    """One genre as segments: as many as fit into each track, end to end."""
 
     def __init__(self, genre: Genre, length: int) -> None:
-        self._log_mel, self._length = np.asarray(genre.log_mel), length  # slices of a bare array are cheaper
+        self._log_mel, self._length = np.asarray(genre.log_mel), length  # a plain array is sliced faster
         self._mean = np.array(genre.statistics.mean, np.float32)
         self._deviation = np.array(genre.statistics.deviation, np.float32)
         self._starts = np.array([track.start for track in genre.tracks])

@@ -25,17 +25,17 @@ _MIN_DEVIATION = 1.0  # dB: a band that never moves must not have its noise blow
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do for a genre: take the cache when there is one, else decode `training` into it."""
+    """What to decode for a genre that is not in the cache."""
 
     folder: Path
-    index: Path  # written last, so the cache is whole when it exists
-    training: tuple[Path, ...] = ()
-    held_out: tuple[Path, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
+    index: Path  # of the cache, written last, so that the cache is whole when it exists
+    training: tuple[Path, ...]
+    held_out: tuple[Path, ...]
+    skipped: tuple[Skipped, ...]
 
 
 class _Totals:
-    """What is learned of a genre's frames while they pass."""
+    """Sums over a genre's frames, for its statistics."""
 
     def __init__(self, audio: AudioConfig) -> None:
         self._sum, self._squares = np.zeros(audio.n_mels), np.zeros(audio.n_mels)
@@ -43,30 +43,39 @@ class _Totals:
         self.frames = 0
 
     def add(self, log_mel: Array) -> None:
-        """Count frames [t, M] in."""
+        """Take in frames [t, M], dB."""
         self._sum += log_mel.sum(axis=0, dtype=np.float64)
         self._squares += np.square(log_mel, dtype=np.float64).sum(axis=0)
         np.maximum(self._highest, log_mel.max(axis=0), out=self._highest)
         self.frames += len(log_mel)
 
     def statistics(self) -> dict[str, list[float]]:
-        """Return the fields of `Statistics`."""
+        """Return the fields of `Statistics`, each [M] in dB."""
         mean = self._sum / self.frames
         deviation = np.sqrt(np.maximum(self._squares / self.frames - mean**2, _MIN_DEVIATION**2))
         return {"mean": mean.tolist(), "deviation": deviation.tolist(), "highest": self._highest.tolist()}
 
 
-def write_cache(plan: Plan, audio: AudioConfig, speeds: int, progress: Progress | None) -> None:
-    """Decode the training tracks into an .npy file, each with its copies, then describe all: fine structure, index.
+def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progress | None) -> None:
+    """Write the cache of a genre: the frames (.npy), their fine structure (.fine), an index of both (.json).
 
-    Each appears whole, by a rename, under a name made of what went in: processes that do this at the same time do the
-    work twice, no harm done. The held-out tracks are decoded too, so that what is wrong with them is known now.
+    Each file appears whole, by a rename, under a name made of what went in: processes that do this at the same time
+    do the work twice, no harm done. The held-out tracks are decoded too, to find the damaged ones now.
+
+    Args:
+        plan: what to decode.
+        audio: how sound becomes frames.
+        semitones: how much higher and lower the copies of training tracks reach; 0 is no copies.
+        progress: called like `tqdm.tqdm` on the tracks; None is silent.
+
+    Raises:
+        AudioError: when files are damaged, naming all of them, or none can be trained on.
     """
     plan.index.parent.mkdir(parents=True, exist_ok=True)
     tracks: list[tuple[Path, int, int, int]] = []
     skipped, held_out, bad = list(plan.skipped), [], []
     totals, fit = _Totals(audio), fine_structure.Fit(audio)
-    steps = sorted(range(-speeds, speeds + 1), key=abs)  # the recording itself first
+    steps = sorted(range(-semitones, semitones + 1), key=abs)  # the recording itself first
     paths: Iterable[Path] = (*plan.training, *plan.held_out)
     if progress is not None:
         paths = progress(paths, total=len(plan.training) + len(plan.held_out), desc=plan.folder.name, unit="track")
@@ -80,16 +89,16 @@ def write_cache(plan: Plan, audio: AudioConfig, speeds: int, progress: Progress 
                     held_out += [] if reason else [path]
                     skipped += [(path, reason)] if reason else []
                     continue
-                for semitones in steps:
-                    with open_recording(path, audio, semitones) as recording:
+                for step in steps:
+                    with open_recording(path, audio, step) as recording:
                         if reason := _unusable(recording):
-                            if semitones == 0:
+                            if step == 0:
                                 skipped.append((path, reason))
                                 break
                             continue  # a faster copy may be too short
                         start = totals.frames
                         _write_track(recording, file, totals, fit)
-                        tracks.append((path, start, totals.frames - start, semitones))
+                        tracks.append((path, start, totals.frames - start, step))
             except AudioError as error:
                 bad.append(error)
         refuse(bad)
@@ -99,7 +108,7 @@ def write_cache(plan: Plan, audio: AudioConfig, speeds: int, progress: Progress 
 
 
 def _write_track(recording: Recording, file: BinaryIO, totals: _Totals, fit: fine_structure.Fit) -> None:
-    """Write the frames of a recording, and learn from them."""
+    """Append the frames of a recording to a file; count them in."""
     for log_mel in recording.log_mels():
         if len(log_mel):
             file.write(log_mel.data)
@@ -116,7 +125,7 @@ def _write_index(
     totals: _Totals,
     fit: fine_structure.Fit,
 ) -> None:
-    """Describe what was written; remove what was of an earlier state of the folder."""
+    """Write fine structure and index; remove what belongs to an earlier state of the folder."""
     index = {
         "tracks": [(_relative(path, plan), *rest) for path, *rest in tracks],
         "held_out": [_relative(path, plan) for path in held_out],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ class Genre:
     tracks: tuple[Track, ...]
     held_out: tuple[Path, ...]  # never trained on
     skipped: tuple[Skipped, ...]
-    minutes: float  # of training sound, not counting copies
+    minutes: float  # of sound to train on, not counting copies
     statistics: Statistics
     fine_structure: Array  # float32 [M + 1, n_fft // 2 + 1], from `fine_structure.Fit`
 
@@ -91,43 +92,79 @@ def load_genres(
     Args:
         audio_dir: holds one folder per genre.
         names: of the genres wanted.
-        audio: how to measure frames.
-        data: how to divide tracks.
-        cache_dir: its `mels` folder keeps the frames; a file added, changed or removed, or another setting,
-            has them measured anew.
-        progress: called as `tqdm.tqdm` around each genre's tracks; None is silent.
+        audio: how sound becomes frames.
+        data: how tracks are divided, and at which speeds they train.
+        cache_dir: its `mels` folder keeps the frames. When a file is added, changed or removed, or a setting is
+            another, they are computed anew.
+        progress: called like `tqdm.tqdm` on each genre's files; None is silent.
 
     Raises:
-        AudioError: when a folder is missing or holds no usable sound, or a file in it is damaged.
+        AudioError: when a folder is missing, holds no usable sound, or is another genre's, too; when a file in it
+            cannot be read, or changes while it is read.
     """
-    plans, bad = [], []
-    folders = {Path(audio_dir) / name: _sound_files(Path(audio_dir) / name) for name in names}
-    for folder, files in folders.items():
-        plan, damaged = _plan(folder, files, audio, data, Path(cache_dir), progress)
-        plans.append(plan)
-        bad += damaged
+    folders = [Path(audio_dir) / name for name in names]
+    indices = [_index(folder, audio, data, Path(cache_dir)) for folder in folders]
+    for one, other in itertools.combinations(folders, 2):
+        if one.samefile(other):
+            raise AudioError(f"{one} and {other} are one and the same folder; give each genre recordings of its own")
+    found: list[Genre | Plan] = []
+    bad: list[AudioError] = []
+    for folder, index in zip(folders, indices, strict=True):
+        if genre := _cached(folder, index, audio):
+            found.append(genre)
+        else:
+            plan, damaged = _plan(folder, index, audio, data, progress)
+            found.append(plan)
+            bad += damaged
     refuse(bad)
-    return [_load(plan, audio, data.speed_semitones, progress) for plan in plans]
+    return [
+        part if isinstance(part, Genre) else _compute(part, audio, data.speed_semitones, progress) for part in found
+    ]
+
+
+def _index(folder: Path, audio: AudioConfig, data: DataConfig, cache_dir: Path) -> Path:
+    """Return the path of a genre's index in the cache: another folder, setting or file has another path."""
+    settings = {"version": _CACHE_VERSION, "audio": asdict(audio), "data": asdict(data)}
+    place = f"{folder.name}-{_digest([settings, str(folder.resolve())])}"
+    return cache_dir / "mels" / place / f"{_state(folder)}.json"
+
+
+def _state(folder: Path) -> str:
+    """Return a digest of the files in a genre's folder: names, sizes and times of change."""
+    files = _sound_files(folder) + sound.find_audio(folder, sound.FOREIGN_SUFFIXES)
+    return _digest([[str(path.relative_to(folder)), *_size_and_time(path)] for path in files])
+
+
+def _cached(folder: Path, index: Path, audio: AudioConfig) -> Genre | None:
+    """Return a genre from the cache, or None where that is missing or, after a power cut, damaged."""
+    try:
+        stored = json.loads(index.read_text(encoding="ascii"))
+        log_mel = np.load(index.with_suffix(".npy"), mmap_mode="r")
+        structure = np.load(index.with_suffix(".fine"))
+    except (FileNotFoundError, EOFError, ValueError):
+        return None
+    tracks = tuple(Track(folder / path, *rest) for path, *rest in stored["tracks"])
+    seconds = sum(track.frames for track in tracks if track.semitones == 0) / audio.frames_per_second
+    return Genre(
+        name=folder.name,
+        log_mel=log_mel,
+        tracks=tracks,
+        held_out=tuple(folder / path for path in stored["held_out"]),
+        skipped=tuple((folder / path, reason) for path, reason in stored["skipped"]),
+        minutes=seconds / 60,
+        statistics=Statistics(**{name: tuple(stored[name]) for name in ("mean", "deviation", "highest")}),
+        fine_structure=structure,
+    )
 
 
 def _plan(
-    folder: Path,
-    files: list[Path],
-    audio: AudioConfig,
-    data: DataConfig,
-    cache_dir: Path,
-    progress: Progress | None,
+    folder: Path, index: Path, audio: AudioConfig, data: DataConfig, progress: Progress | None
 ) -> tuple[Plan, list[AudioError]]:
-    """Return what to do for a genre, and the files that cannot be used by their headers."""
+    """Look at the headers of a genre's files; return what to decode, and an error for each damaged file."""
     foreign = sound.find_audio(folder, sound.FOREIGN_SUFFIXES)
-    settings = {"version": _CACHE_VERSION, "audio": asdict(audio), "data": asdict(data)}
-    state = [[str(path.relative_to(folder)), *_size_and_time(path)] for path in files + foreign]
-    place = f"{folder.name}-{_digest([settings, str(folder.resolve())])}"
-    index = cache_dir / "mels" / place / f"{_digest(state)}.json"
-    if index.exists() and all(index.with_suffix(suffix).exists() for suffix in (".npy", ".fine")):
-        return Plan(folder, index), []
     skipped = [(path, f"{path.suffix} cannot be read: export it as WAV, FLAC or MP3") for path in foreign]
     usable, bad = [], []
+    files = _sound_files(folder)
     shown = progress(files, total=len(files), desc=f"looking at {folder.name}", unit="file") if progress else files
     for path in shown:
         try:
@@ -145,23 +182,16 @@ def _plan(
     return Plan(folder, index, tuple(training), tuple(held_out), tuple(skipped)), bad
 
 
-def _load(plan: Plan, audio: AudioConfig, speeds: int, progress: Progress | None) -> Genre:
-    if plan.training:
-        write_cache(plan, audio, speeds, progress)
-    index = json.loads(plan.index.read_text(encoding="ascii"))
-    log_mel = np.load(plan.index.with_suffix(".npy"), mmap_mode="r")
-    tracks = tuple(Track(plan.folder / path, *rest) for path, *rest in index["tracks"])
-    seconds = sum(track.frames for track in tracks if track.semitones == 0) / audio.frames_per_second
-    return Genre(
-        name=plan.folder.name,
-        log_mel=log_mel,
-        tracks=tracks,
-        held_out=tuple(plan.folder / path for path in index["held_out"]),
-        skipped=tuple((plan.folder / path, reason) for path, reason in index["skipped"]),
-        minutes=seconds / 60,
-        statistics=Statistics(**{name: tuple(index[name]) for name in ("mean", "deviation", "highest")}),
-        fine_structure=np.load(plan.index.with_suffix(".fine")),
-    )
+def _compute(plan: Plan, audio: AudioConfig, semitones: int, progress: Progress | None) -> Genre:
+    """Decode a genre into the cache, then load it from there."""
+    write_cache(plan, audio, semitones, progress)
+    if _state(plan.folder) != plan.index.stem:
+        plan.index.unlink(missing_ok=True)
+        raise AudioError(f"{plan.folder} changed while it was read; run the command again when it is complete")
+    genre = _cached(plan.folder, plan.index, audio)
+    if genre is None:
+        raise OSError(f"{plan.index.parent} was emptied by another process; run the command again")
+    return genre
 
 
 def genre_folders(audio_dir: Path) -> list[str]:

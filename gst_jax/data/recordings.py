@@ -18,25 +18,25 @@ from gst_jax.types import Array
 
 @dataclass(frozen=True)
 class Recording:
-    """A file's sound at the analysis's sample rate and at `loudness.REFERENCE`; the disk holds what is long."""
+    """The sound of a file, mono, at a model's sample rate and at `loudness.REFERENCE`; a long one is on disk."""
 
     audio: AudioConfig
-    samples: streams.Spool  # before the gain, and perhaps one more or less than `length`
-    length: int  # of the sound, in samples
-    gain: float
+    samples: streams.Spool  # before the gain; resampling may give one more or less than `length`
+    length: int  # samples
+    gain: float  # a factor
 
     def read(self, first: int, last: int) -> Array:
-        """Return some samples, float32 [last - first]."""
+        """Return the samples from `first` to before `last`, float32 [last - first]."""
         part = self.samples.read(first, min(last, self.length))
         return np.float32(self.gain) * np.pad(part, (0, max(0, min(last, self.length) - first - len(part))))
 
     def blocks(self, size: int) -> Iterator[Array]:
-        """Yield all samples in blocks of `size`, the last perhaps shorter."""
+        """Yield all samples in blocks, float32 [size], of which the last may be shorter."""
         for start in range(0, self.length, size):
             yield self.read(start, min(start + size, self.length))
 
     def log_mels(self) -> Iterator[Array]:
-        """Yield the frames of `sound.log_mel` of the whole: dB [t, M], together length // hop_length."""
+        """Yield the log-mel frames in pieces, dB [t, M], together length // hop_length: those of `sound.log_mel`."""
         left = self.length // self.audio.hop_length
         for frames in streams.log_mels(self.blocks(self.audio.sample_rate), self.audio):
             yield frames[:left]
@@ -47,20 +47,20 @@ class Recording:
 def open_recording(
     path: Path, audio: AudioConfig, semitones: int = 0, seconds: float | None = None
 ) -> Iterator[Recording]:
-    """Read a file.
+    """Open a file as a `Recording`.
 
     Args:
         path: of the file.
-        audio: the analysis.
-        semitones: how much higher, and so faster, it is played.
-        seconds: of its start alone; None is all.
+        audio: the model's sample rate and frames.
+        semitones: how much higher it shall sound; it is faster in proportion, like a tape.
+        seconds: how much to read from its start; None is all.
 
     Raises:
         AudioError: as `sound.read_wave`.
     """
     rate = sound.read_header(path).sample_rate
     # From the recording's own rate, so that a slower copy still reaches up to the highest band.
-    played = round(rate * 2 ** (semitones / 12))
+    played = round(rate * 2 ** (semitones / 12))  # Hz
     count = 0
 
     def mono() -> Iterator[Array]:

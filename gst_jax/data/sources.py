@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,19 +17,24 @@ from gst_jax.runs.directory import RunDirectory, cache_dir
 from gst_jax.sound import AudioError
 from gst_jax.types import Progress
 
-_SAME_LEVEL = 0.01  # dB: less than any file that is added, taken away or changed makes, more than two machines differ
+_SAME_LEVEL = 0.01  # dB: other audio differs by more, another machine that measures the same audio by less
 
 
 def find_pairs(text: str | None, audio_dir: str | os.PathLike[str] | None, default: str) -> list[tuple[str, str]]:
     """Return the pairs that a `--pair` names.
 
     Args:
-        text: as `folk_rock`; `all` is folk_rock, then folk_jazz; None the two folders of `audio_dir`, or `default`.
+        text: as `folk_rock`, or `all` for folk_rock, then folk_jazz; None is the two folders of `audio_dir`, or
+            `default`.
         audio_dir: holds one folder per genre; None is the built-in corpus.
-        default: the pair of the built-in corpus where none was named.
+        default: what to take of the built-in corpus when nothing is named.
+
+    Returns:
+        The genres a and b of each pair, spelled as their folders are.
 
     Raises:
-        ConfigError: when a pair was not named, or cannot be understood.
+        ConfigError: when no pair is named and `audio_dir` does not hold just two, or it cannot be understood.
+        AudioError: when there is no such audio folder.
     """
     genres: Sequence[str] = corpus.GENRES
     if audio_dir is not None:
@@ -39,28 +45,40 @@ def find_pairs(text: str | None, audio_dir: str | os.PathLike[str] | None, defau
             )
         text = text or "_".join(genres)
     text = text or default
-    return [config.parse_pair(pair, genres) for pair in (("folk_rock", "folk_jazz") if text == "all" else (text,))]
+    # Accented and Bangla letters have two encodings: a keyboard may give one, the name of a folder hold the other.
+    spelling = {_composed(genre): genre for genre in genres}
+    texts = ("folk_rock", "folk_jazz") if text == "all" else (text,)
+    pairs = [config.parse_pair(_composed(text), spelling) for text in texts]
+    return [(spelling.get(a, a), spelling.get(b, b)) for a, b in pairs]
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def settings_for(audio_dir: str | os.PathLike[str] | None, settings: Config) -> Config:
     """Return the settings that hold for the audio.
 
-    The built-in corpus (no folder) keeps its held-out tunes apart, so that all its training files train.
+    The built-in corpus has tunes of its own to hold out, so that all its training files train.
+
+    Args:
+        audio_dir: holds one folder per genre; None is the built-in corpus.
+        settings: as the user gave them.
 
     Raises:
-        ConfigError: when a setting of the built-in corpus is to hold for a folder, or the other way round.
+        ConfigError: when a setting for folders is given for the built-in corpus, or the other way round.
     """
     if audio_dir is None:
         if settings.data.held_out_fraction not in (0.0, DataConfig().held_out_fraction):
             raise ConfigError(
-                f"data.held_out_fraction is {settings.data.held_out_fraction}, but the built-in corpus has tunes of "
-                "its own to hold out and trains on all others; leave the setting out, or give --audio_dir"
+                f"data.held_out_fraction is {settings.data.held_out_fraction}, but that is for your own folders: the "
+                "built-in corpus has tunes of its own to hold out; leave the setting out, or give --audio_dir"
             )
         return dataclasses.replace(settings, data=dataclasses.replace(settings.data, held_out_fraction=0.0))
     if settings.data.corpus_tracks != DataConfig().corpus_tracks:
         raise ConfigError(
-            f"data.corpus_tracks is {settings.data.corpus_tracks}, but --audio_dir has all tracks of your folders "
-            "train; leave one of them out"
+            f"data.corpus_tracks is {settings.data.corpus_tracks}, but --audio_dir names your own folders, not the "
+            "built-in corpus; leave one of them out"
         )
     return settings
 
@@ -77,10 +95,11 @@ def load_pair(
         pair: names of the genres a and b.
         audio_dir: holds one folder per genre; None is the built-in corpus, which is rendered when first needed.
         settings: from `settings_for`.
-        progress: called like `tqdm.tqdm` on the files to render or decode.
+        progress: called like `tqdm.tqdm` on the files to render or decode; None is silent.
 
     Raises:
         AudioError: when a genre is missing, or its files cannot be trained on.
+        OSError: when the cache folder cannot be written to.
     """
     if audio_dir is None:
         unknown = [genre for genre in pair if genre not in corpus.GENRES]
@@ -90,8 +109,7 @@ def load_pair(
                 "give --audio_dir=DIR, a folder that holds one folder of audio per genre"
             )
         tracks = settings.data.corpus_tracks
-        directory = corpus.build(corpus.default_directory(), progress=progress, training_tracks=tracks)
-        audio_dir = directory / corpus.training_folder(tracks)
+        audio_dir = corpus.build(corpus.default_directory(), progress, tracks) / corpus.training_folder(tracks)
     a, b = load_genres(audio_dir, pair, settings.audio, settings.data, cache_dir(), progress)
     return a, b
 
@@ -99,10 +117,10 @@ def load_pair(
 def as_trained(genres: tuple[Genre, Genre], run: RunDirectory) -> tuple[Genre, Genre]:
     """Return the genres of a run with the statistics that it was trained with, to the last bit.
 
-    Another machine measures the same audio a little differently.
+    They are a part of the model; another machine measures the same audio a little differently.
 
     Raises:
-        AudioError: when the audio is not what the run was trained on: its levels are a part of the model.
+        AudioError: when the audio is not what the run was trained on.
     """
     for genre in genres:
         old, new = (np.array(dataclasses.astuple(part)) for part in (run.statistics[genre.name], genre.statistics))
@@ -116,13 +134,14 @@ def as_trained(genres: tuple[Genre, Genre], run: RunDirectory) -> tuple[Genre, G
 
 
 def sample_tracks(run: RunDirectory) -> dict[str, Path]:
-    """Return by genre a track that a run did not train on; one that it did where none was held out."""
+    """Return for each genre a track that a run did not train on, or one that it did where none was held out."""
     if run.audio_dir is None:
-        folder = corpus.build(corpus.default_directory()) / "paired" / "validation" / "rearranged"
-        return {genre: folder / genre / "tune_00.flac" for genre in run.pair}
+        # The corpus of the run's own size is there already.
+        root = corpus.build(corpus.default_directory(), training_tracks=run.config.data.corpus_tracks)
+        return {genre: root / "paired/validation/rearranged" / genre / "tune_00.flac" for genre in run.pair}
     return {genre.name: (genre.held_out or [genre.tracks[0].path])[0] for genre in load_run(run)}
 
 
 def load_run(run: RunDirectory, progress: Progress | None = None) -> tuple[Genre, Genre]:
-    """Load the genres that a run was trained on, as `load_pair` and `as_trained`."""
+    """Load the genres that a run was trained on: `load_pair`, then `as_trained`."""
     return as_trained(load_pair(run.pair, run.audio_dir, run.config, progress), run)
