@@ -27,11 +27,12 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
     logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
-    from gst_jax import config, data
     from gst_jax.runs import startup
 
     startup.prepare()
     with startup.plain_messages():
+        from gst_jax import config, data
+
         pairs = data.find_pairs(_PAIR.value, _AUDIO_DIR.value, default="all")
         _prepare({"_".join(pair): pair for pair in pairs}, config.load(_CONFIG.value, _SET.value))
 
@@ -48,6 +49,7 @@ def _prepare(pairs: dict[str, tuple[str, str]], settings: Config) -> None:
             genres[genre.name] = genre
     _print_genres(genres)
     batches = {name: data.Batches(genres[a], genres[b], settings) for name, (a, b) in pairs.items()}
+    print("timing a few batches; compiling them may take a minute", file=sys.stderr)
 
     from gst_jax.speed import estimate  # JAX starts only once the audio is known to be good
 
@@ -55,21 +57,21 @@ def _prepare(pairs: dict[str, tuple[str, str]], settings: Config) -> None:
     for name, served in batches.items():
         needed = timedelta(seconds=round(pace.training_seconds(served, settings)))
         print(
-            f"training {name}: about {needed} h for {settings.training.epochs} epochs of "
-            f"{served.steps_per_epoch} batches, {pace.step_seconds:.2f} s each on this machine"
+            f"training {name} will take about {needed} (hours:minutes:seconds) on this machine: "
+            f"{settings.training.epochs} epochs of {served.steps_per_epoch} batches, {pace.step_seconds:.2g} s each"
         )
 
 
 def _print_genres(genres: dict[str, Genre]) -> None:
     """Print a table of the genres, then the files left out."""
-    print(f"{'genre':<16}{'training':>10}{'held out':>10}{'minutes':>10}{'skipped':>10}")
+    width = max(len("genre"), *map(len, genres))
+    print(f"{'genre':<{width}}  training tracks  minutes  held-out tracks  unusable files")
     for name, genre in genres.items():
-        print(
-            f"{name:<16}{len(genre.recordings):>10}{len(genre.held_out):>10}{genre.minutes:>10.1f}{len(genre.skipped):>10}"
-        )
+        counts = f"{len(genre.recordings):>15}  {genre.minutes:>7.1f}  {len(genre.held_out):>15}"
+        print(f"{name:<{width}}  {counts}  {len(genre.skipped):>14}")
     for genre in genres.values():
         for path, reason in genre.skipped:
-            print(f"skipped {path}: {reason}")
+            print(f"not used: {path}: {reason}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,20 @@
+import contextlib
+import io
 import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+
+from gst_jax import data, sound
+from gst_jax import prepare as prepare_command
+from gst_jax.config import Config
+
+ROOT = Path(__file__).parent.parent
 
 
 def prepare(tmp_path, *arguments):
@@ -16,20 +27,58 @@ def prepare(tmp_path, *arguments):
 
 
 def test_prepare_reports_minutes_and_the_time_training_will_take(audio_dir, tmp_path):
-    small = [f"--set=model.{key}" for key in ("channels=4", "residual_blocks=1", "discriminator_channels=4")]
-    done = prepare(tmp_path, f"--audio_dir={audio_dir}", "--pair=harp_organ", "--set=training.epochs=6", *small)
+    small = f"--config={ROOT / 'configs' / 'smoke.toml'}"
+    done = prepare(tmp_path, f"--audio_dir={audio_dir}", "--pair=harp_organ", "--set=training.epochs=6", small)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split() for line in lines[:3]] == [
-        ["genre", "training", "held", "out", "minutes", "skipped"],
-        ["harp", "2", "1", "0.1", "0"],
-        ["organ", "2", "1", "0.1", "0"],
+        ["genre", "training", "tracks", "minutes", "held-out", "tracks", "unusable", "files"],
+        ["harp", "2", "0.1", "1", "0"],
+        ["organ", "2", "0.1", "1", "0"],
     ]
     # 2 tracks of 4.3 s are 4 segments, so 2 batches of 2
     assert re.fullmatch(
-        r"training harp_organ: about 0:\d\d:\d\d h for 6 epochs of 2 batches, \d+\.\d\d s each on this machine",
+        r"training harp_organ will take about 0:\d\d:\d\d \(hours:minutes:seconds\) on this machine: "
+        r"6 epochs of 2 batches, \d\S* s each",
         lines[3],
     )
+    shown = [line for line in done.stderr.replace("\r", "\n").splitlines() if line]
+    for name in ("looking at harp", "harp", "looking at organ", "organ", "timing"):  # each with the time left
+        assert re.search(r"\[\d\d:\d\d<", next(line for line in shown if line.startswith(f"{name}: ")))
+    assert "compiling" in done.stderr
+
+
+def test_what_prepare_cannot_use_is_listed_below_the_table(audio_dir, tmp_path):
+    shutil.copytree(audio_dir, tmp_path / "audio")
+    sound.write_wave(tmp_path / "audio" / "harp" / "jingle.wav", np.zeros(8_000, np.float32), 16_000)
+    genres = data.load_genres(
+        tmp_path / "audio", ["harp", "organ"], Config().audio, Config().data, tmp_path / "cache"
+    )
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        prepare_command._print_genres({"harp": genres[0], "a genre with a long name": genres[1]})
+    header, *rows, last = shown.getvalue().splitlines()
+    assert [row.split()[-4:] for row in rows] == [["2", "0.1", "1", "1"], ["2", "0.1", "1", "0"]]
+    assert {len(row) for row in rows} == {len(header)}
+    assert last.startswith("not used: ") and "jingle.wav: it is 0.50 s long" in last
+
+
+def test_ctrl_c_while_prepare_starts_is_one_line(tmp_path):
+    """Its libraries take a second or two to load."""
+    interrupt = """
+import sys
+from absl import app
+from gst_jax import prepare
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "gst_jax.data":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+app.run(prepare.main)
+"""
+    done = subprocess.run([sys.executable, "-c", interrupt], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.split()) == (130, ["gst_jax:", "interrupted"])
 
 
 @pytest.mark.parametrize(
