@@ -1,4 +1,4 @@
-"""Hold every setting of a run as frozen dataclasses, strict about what it reads."""
+"""Every setting of a run, with its default and its range; a file or flag that does not fit is refused."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ _RANGES = {
     "training.checkpoint_every": (1, math.inf),
     "training.keep_checkpoints": (1, math.inf),
 }
-# What settings were called before, and the values that became words.
+# The former names of settings with the present ones, and the former values that are words now.
 _RENAMED: dict[str, tuple[str, dict[Any, str]]] = {
     "data.transposed": ("data.speed_semitones", {}),
     "model.dimensions": ("model.architecture", {1: "frames", 2: "pictures"}),
     "model.transport": ("model.transport_taps", {}),
     "loss.logistic": ("loss.adversarial_loss", {True: "logistic", False: "least_squares"}),
 }
-_SEPARATORS = frozenset("/\\")
+_SEPARATORS = frozenset("/\\")  # of folders, in paths
 
 
 class ConfigError(ValueError):
-    """A setting that cannot work; the message says which, why, and what would."""
+    """A setting that cannot work; the message names it, says why, and what to write instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioConfig:
     """How sound becomes log-mel frames."""
 
-    sample_rate: int = 16_000  # Hz
-    n_fft: int = 1024  # samples
-    hop_length: int = 252  # samples between frames
-    n_mels: int = 96
-    f_min: float = 0.0  # Hz
-    f_max: float = 8_000.0  # Hz
-    segment_seconds: float = 2.0
+    sample_rate: int = 16_000  # Hz; all audio is resampled to it
+    n_fft: int = 1024  # samples in the window of a frame
+    hop_length: int = 252  # samples from one frame to the next
+    n_mels: int = 96  # mel bands in a frame
+    f_min: float = 0.0  # Hz, where the lowest band begins
+    f_max: float = 8_000.0  # Hz, where the highest band ends
+    segment_seconds: float = 2.0  # length of the pieces that the networks train on
 
     @property
     def segment_frames(self) -> int:
@@ -71,55 +71,56 @@ class AudioConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """How tracks are divided, and made more of."""
+    """Which tracks train."""
 
-    held_out_fraction: float = 0.1  # of each genre's tracks, never trained on
+    held_out_fraction: float = 0.1  # share of each genre's tracks that is kept from training, to test on
     corpus_tracks: int = 10  # training tracks per genre from the built-in corpus, half a minute each
-    speed_semitones: int = 0  # also train on copies played faster and slower, by up to so many semitones
+    speed_semitones: int = 0  # also train on copies played faster and slower, each semitone up to so many
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The architecture of the two generators and the two discriminators."""
 
-    architecture: str = "frames"  # convolves over time, mel bins are channels; "pictures": over mel bins too
-    channels: int = 176  # of the generator's first layer; in pictures doubled at each of two down-samplings
-    residual_blocks: int = 4
-    discriminator_channels: int = 128
-    residual: bool = True  # the generator adds to its input instead of replacing it
-    transport_taps: int = 31  # frames of the linear map, computed from the data, that comes first; 0: none
+    architecture: str = "frames"  # convolutions over time, with mel bins as channels; "pictures": over both
+    channels: int = 176  # of the generator's first layer; with "pictures", later layers have up to four times as many
+    residual_blocks: int = 4  # of the generator
+    discriminator_channels: int = 128  # of its first layer
+    residual: bool = True  # the generator's output is added to its input, instead of replacing it
+    transport_taps: int = 31  # length in frames of the linear map, computed from the audio, that comes first; 0: none
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
     """Weights of the losses.
 
-    CycleGAN's own weights, cycle 10 and identity 5, would hold a residual generator where it begins. An identity loss
-    contradicts a generator that begins as the transport, which changes music of the target genre too.
+    CycleGAN's own weights, 10 for cycle and 5 for identity, would keep a residual generator where it begins. An
+    identity loss asks the generator to leave music of the target genre as it is; but with `model.transport_taps` it
+    begins as a map that changes such music, too.
     """
 
-    adversarial: float = 1.0
-    cycle: float = 1.0
-    identity: float = 0.0
+    adversarial: float = 1.0  # a conversion shall pass for a real piece
+    cycle: float = 1.0  # converting there and back shall give the original
+    identity: float = 0.0  # music of the target genre shall stay as it is
     adversarial_loss: str = "logistic"  # or "least_squares"
-    gradient_penalty: float = 0.1  # R1 of the discriminators
+    gradient_penalty: float = 0.1  # R1: a discriminator shall not be steep at real pieces
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """The optimisation, its length, and what it writes."""
+    """How the networks are optimised, for how long, and what is written meanwhile."""
 
     batch_size: int = 2  # segments of each genre in a micro-batch
-    accumulation_steps: int = 1  # micro-batches in one optimizer update
-    epochs: int = 60
-    learning_rate: float = 4e-4
-    beta1: float = 0.5
-    beta2: float = 0.999
-    ema_decay: float = 0.998  # per update, of the generators that convert
-    seed: int = 0
-    log_every: int = 10  # micro-batches
-    checkpoint_every: int = 100  # micro-batches
-    keep_checkpoints: int = 3
+    accumulation_steps: int = 1  # micro-batches whose gradients are averaged for one update
+    epochs: int = 60  # in each, every segment of the larger genre is seen once
+    learning_rate: float = 4e-4  # of Adam
+    beta1: float = 0.5  # of Adam
+    beta2: float = 0.999  # of Adam
+    ema_decay: float = 0.998  # per update; conversions use this moving average of the generators
+    seed: int = 0  # of the first parameters and the order of segments
+    log_every: int = 10  # micro-batches between lines of the log
+    checkpoint_every: int = 100  # micro-batches between checkpoints
+    keep_checkpoints: int = 3  # how many of the last checkpoints are kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +137,7 @@ class Config:
         """Refuse settings that cannot work.
 
         Raises:
-            ConfigError: naming the first such setting.
+            ConfigError: naming the first of them.
         """
         _check_ranges(self)
         _check_audio(self.audio)
@@ -148,10 +149,10 @@ class Config:
         _require(self.training.learning_rate > 0, "training.learning_rate must be above 0")
 
 
-def _check_ranges(config: Config) -> None:
-    """Refuse numbers that are not finite or out of their range; settings without a range of their own are weights."""
-    for section in dataclasses.fields(config):
-        part = getattr(config, section.name)
+def _check_ranges(settings: Config) -> None:
+    """Refuse numbers that are not finite or out of their range, which is from 0 up where `_RANGES` has none."""
+    for section in dataclasses.fields(settings):
+        part = getattr(settings, section.name)
         for key in dataclasses.fields(part):
             name, value = f"{section.name}.{key.name}", getattr(part, key.name)
             if isinstance(value, str):
@@ -161,8 +162,8 @@ def _check_ranges(config: Config) -> None:
             _require(value >= low, f"{name} is {value}; it must be at least {low}")
             _require(value <= high, f"{name} is {value}; it must be at most {high}")
     for name in ("beta1", "beta2", "ema_decay"):
-        value = getattr(config.training, name)
-        _require(value < 1, f"training.{name} is {value}; it must lie in 0 to 1, 1 excluded")
+        value = getattr(settings.training, name)
+        _require(value < 1, f"training.{name} is {value}; it must be from 0 to 1, 1 excluded")
 
 
 def _check_audio(audio: AudioConfig) -> None:
@@ -173,8 +174,8 @@ def _check_audio(audio: AudioConfig) -> None:
     )
     _require(
         audio.f_min < audio.f_max <= audio.sample_rate / 2,
-        f"audio.f_min {audio.f_min} and f_max {audio.f_max} must rise and stay below half the sample rate, "
-        f"{audio.sample_rate / 2}",
+        f"audio.f_min {audio.f_min} and f_max {audio.f_max} must rise, to half the sample rate at most, which "
+        f"is {audio.sample_rate / 2}",
     )
     _require(
         audio.n_mels % 4 == 0,
@@ -202,14 +203,14 @@ def _check_model(model: ModelConfig, audio: AudioConfig) -> None:
 
 
 def parse_pair(pair: str, genres: Collection[str] = ()) -> tuple[str, str]:
-    """Split a pair as `folk_rock` into its two genres.
+    """Split the name of a pair, such as `folk_rock`, into its two genres.
 
     Args:
         pair: two different names joined by an underscore.
-        genres: names that there are, where that is known; then they too may hold underscores.
+        genres: the names that there are, where that is known; these may hold underscores themselves.
 
     Raises:
-        ConfigError: unless the text can be split, and in one way alone.
+        ConfigError: when the name cannot be split, or in more than one way.
     """
     parts = pair.split("_")
     splits = [("_".join(parts[:place]), "_".join(parts[place:])) for place in range(1, len(parts))]
@@ -233,7 +234,9 @@ def load(path: str | os.PathLike[str] | None = None, overrides: tuple[str, ...] 
     tree: dict[str, Any] = {}
     if path is not None:
         try:
-            tree = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))  # Windows' editors begin with a mark
+            tree = tomllib.loads(
+                Path(path).read_text(encoding="utf-8-sig")
+            )  # editors on Windows begin a file with a mark
         except OSError as error:
             raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
         except UnicodeDecodeError as error:
@@ -253,7 +256,7 @@ def load(path: str | os.PathLike[str] | None = None, overrides: tuple[str, ...] 
 
 
 def _parse_value(section: str, key: str, text: str) -> Any:
-    """Read the value of an override as TOML, where a word needs no quotes."""
+    """Read the value of an override as TOML, though words need no quotes."""
     sections = get_type_hints(Config)
     if section in sections and get_type_hints(sections[section]).get(key) is str:
         return text.strip("\"'")
@@ -264,7 +267,7 @@ def _parse_value(section: str, key: str, text: str) -> Any:
 
 
 def from_dict(tree: dict[str, Any]) -> Config:
-    """Build a config from `{section: {key: value}}`; what is absent takes its default.
+    """Build settings from `{section: {key: value}}`; what is absent takes its default.
 
     Raises:
         ConfigError: as `load`.
@@ -291,7 +294,7 @@ def from_dict(tree: dict[str, Any]) -> Config:
 
 
 def upgraded(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return `{section: {key: value}}`, as an earlier version recorded it in a run, with today's names."""
+    """Give `{section: {key: value}}`, as an earlier version recorded it, the present names and values."""
     result: dict[str, Any] = {}
     for section, values in tree.items():
         for key, value in values.items():
@@ -303,16 +306,17 @@ def upgraded(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _new(renamed: tuple[str, dict[Any, str]], value: Any) -> Any:
+    """Return the present value of a setting of `_RENAMED` for a former one."""
     return renamed[1].get(value, value) if isinstance(value, int) else value
 
 
-def to_dict(config: Config) -> dict[str, dict[str, Any]]:
-    """Return `{section: {key: value}}`, the inverse of `from_dict`."""
-    return dataclasses.asdict(config)
+def to_dict(settings: Config) -> dict[str, dict[str, Any]]:
+    """Return settings as `{section: {key: value}}`, which `from_dict` reads."""
+    return dataclasses.asdict(settings)
 
 
 def differences(old: Config, new: Config) -> list[str]:
-    """Name each key whose value differs, as `section.key: old -> new`."""
+    """List the settings that differ, each as `section.key: old -> new`."""
     before, after = to_dict(old), to_dict(new)
     return [
         f"{section}.{key}: {value!r} -> {after[section][key]!r}"
