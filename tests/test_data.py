@@ -430,6 +430,29 @@ def test_a_cache_that_a_power_cut_damaged_is_computed_anew(audio_dir, tmp_path, 
         assert (again.tracks, again.statistics) == (whole.tracks, whole.statistics)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be asked there whether it runs")
+def test_what_a_killed_process_left_half_written_is_removed(audio_dir, tmp_path, monkeypatch):
+    genre = load(audio_dir / "harp", tmp_path)
+    folder = Path(genre.log_mel.filename).parent
+    train = tmp_path / "corpus" / "train" / "folk"
+    train.mkdir(parents=True)
+    kill = """
+import os, sys
+from gst_jax.runs.atomic import replacing
+with replacing(sys.argv[1]) as one, replacing(sys.argv[2]) as other:
+    one.touch()
+    other.touch()
+    os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", kill, folder / "x.npy", train / "00.flac"])
+    assert len(list(tmp_path.rglob(".gst_jax-*"))) == 2
+    next(folder.glob("*.json")).unlink()
+    load(audio_dir / "harp", tmp_path)
+    monkeypatch.setattr(library, "_render_all", lambda *_: None)
+    library.build(tmp_path / "corpus")
+    assert not list(tmp_path.rglob(".gst_jax-*"))
+
+
 @pytest.mark.parametrize("change", ["grown", "new", "gone"])
 def test_a_folder_that_changes_while_it_is_read_is_refused_and_not_kept(rng, tmp_path, change):
     folder = tmp_path / "a"

@@ -26,7 +26,7 @@ from gst_jax.corpus import folk, jazz, rock
 from gst_jax.corpus.arrangement import Arrangement
 from gst_jax.corpus.composition import Tune, compose, describe
 from gst_jax.corpus.orchestra import draw_seats, orchestrate
-from gst_jax.runs.atomic import write_text
+from gst_jax.runs.atomic import sweep, write_text
 from gst_jax.runs.directory import cache_dir
 from gst_jax.types import Progress
 
@@ -120,6 +120,8 @@ def build(
     if not missing and found.get("complete"):
         return root
     _write_json(marker, {"version": VERSION, "seed": _SEED, "files": known, "complete": False})
+    for folder in {(root / file.path).parent for file in missing}:
+        sweep(folder)
     if missing:
         _render_all(root, missing, progress)
     for split, count in _PAIRED_FILES.items():

@@ -14,7 +14,7 @@ import numpy as np
 from gst_jax import sound
 from gst_jax.config import AudioConfig
 from gst_jax.data.recordings import Recording, open_recording
-from gst_jax.runs.atomic import replacing
+from gst_jax.runs.atomic import replacing, sweep
 from gst_jax.sound import AudioError, fine_structure
 from gst_jax.types import Array, Progress
 
@@ -72,6 +72,7 @@ def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progre
         AudioError: when files are damaged, naming all of them, or none can be trained on.
     """
     plan.index.parent.mkdir(parents=True, exist_ok=True)
+    sweep(plan.index.parent)
     tracks: list[tuple[Path, int, int, int]] = []
     skipped, held_out, bad = list(plan.skipped), [], []
     totals, fit = _Totals(audio), fine_structure.Fit(audio)
