@@ -1,4 +1,4 @@
-"""Send a guitar through an amplifier's distortion, its cabinet, a room."""
+"""What happens to a guitar on its way to the listener: distortion, cabinet, echo, room."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def amplify(samples: np.ndarray, rate: int, drive: float, rng: np.random.Generat
 
 
 def gate(samples: np.ndarray, rate: int, notes: Sequence[Note]) -> np.ndarray:
-    """Silence [N] samples between notes, as a player's palm does where an amplifier would draw out every tail."""
+    """Silence [N] samples between notes, as a player's palm does: an amplifier would let every note ring on."""
     sounding = np.zeros(len(samples))
     for note in notes:
         sounding[round(note.onset * rate) : round((note.onset + note.duration + 0.02) * rate)] = 1.0
@@ -54,7 +54,14 @@ def gate(samples: np.ndarray, rate: int, notes: Sequence[Note]) -> np.ndarray:
 
 
 def waver(samples: np.ndarray, rate: int, cents: float, phase: float) -> np.ndarray:
-    """Drift the pitch of [N] samples slowly by some cents, as no two takes are in tune to the hair."""
+    """Let the pitch of [N] samples drift slowly, since no two takes are exactly in tune.
+
+    Args:
+        samples: one take.
+        rate: samples a second.
+        cents: how far at most.
+        phase: where the drift begins, radians.
+    """
     hertz = 0.7
     times = np.arange(len(samples)) / rate
     depth = (2 ** (cents / 1200) - 1) / (2 * np.pi * hertz)  # seconds of delay to and fro
@@ -62,7 +69,7 @@ def waver(samples: np.ndarray, rate: int, cents: float, phase: float) -> np.ndar
 
 
 def echo(samples: np.ndarray, rate: int, seconds: float, gain: float) -> np.ndarray:
-    """Add two fading repeats to [N] samples."""
+    """Add two repeats to [N] samples, `seconds` apart, each `gain` times as loud as the one before."""
     out = samples.copy()
     for repeat in (1, 2):
         delay = round(repeat * seconds * rate)

@@ -1,4 +1,4 @@
-"""Hold what the players of an arrangement play, role by role."""
+"""An arrangement: the notes and drum strokes of every role."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Everything played, independent of the instruments that play it."""
+    """Everything that is played, whatever the instruments."""
 
     seconds: float
     tonic: int  # pitch class

@@ -1,4 +1,4 @@
-"""Compose tunes by rule from a random generator, before any genre dresses them."""
+"""Compose tunes by rule: melodies over chords, before a genre arranges them."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def compose(rng: np.random.Generator, seconds: float, tempo_range: tuple[float, 
     """Compose a tune.
 
     Args:
-        rng: decides everything.
+        rng: makes every choice.
         seconds: about how long it should last.
         tempo_range: lowest and highest tempo in quarter notes a minute of a tune in 4; one in 3 is a third faster.
     """
@@ -155,7 +155,7 @@ def compose(rng: np.random.Generator, seconds: float, tempo_range: tuple[float, 
 
 
 def describe(tune: Tune) -> dict[str, Any]:
-    """Return what a measure of content needs to know, in seconds from the start of the recording."""
+    """Return the beats, chords and melody of a tune, timed in seconds from the start of its recording."""
     beat = tune.beat_seconds
     bar = beat * tune.meter
     return {

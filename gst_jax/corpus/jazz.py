@@ -71,7 +71,7 @@ def _run(score: Score, tone: Tone, target: Tone, late: float) -> None:
 
 
 def _second_horn(score: Score) -> None:
-    """A sixth below the melody, in every phrase but the first kind."""
+    """A sixth below the melody, in every phrase that is not of the first kind."""
     tune = score.tune
     for tone in tune.melody:
         bar = min(int(tone.onset // tune.meter), tune.bars - 1)

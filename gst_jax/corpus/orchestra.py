@@ -1,4 +1,4 @@
-"""Say which instruments a genre gives to each role of an arrangement."""
+"""Choose the instruments that play the roles of an arrangement in each genre."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Instrument:
     pan: float = 0.0  # -1 left to 1 right
     room: float = 0.2  # share sent to the room
     drive: float | None = None  # dB into the amplifier, None for no amplifier
-    takes: int = 1  # played twice: once to the left, once to the right
-    echo: float = 0.0
+    takes: int = 1  # 2: played twice, once to the left, once to the right
+    echo: float = 0.0  # gain of its first repeat
     tone: float | None = None  # Hz above which the sound is softened
 
 
@@ -31,19 +31,19 @@ class Kit:
     model: str = ""
     program: int = 0
     keys: tuple[tuple[str, int], ...] = ()
-    level: float = 0.0
-    room: float = 0.15
+    level: float = 0.0  # dB
+    room: float = 0.15  # share sent to the room
     tone: float | None = None  # Hz above which the sound is softened
 
 
 @dataclass(frozen=True)
 class Orchestration:
-    """The instruments of one recording, by role, with its drums, its room, its loudness."""
+    """The instruments of one recording, and how it is mixed."""
 
-    instruments: dict[str, Instrument]
+    instruments: dict[str, Instrument]  # by role
     kit: Kit
-    room_seconds: float
-    room_brightness: float
+    room_seconds: float  # reverberation time
+    room_brightness: float  # 0 dull to 1 bright
     saturation: float  # dB into the final soft clipper
 
 
@@ -172,8 +172,8 @@ def orchestrate(genre: str, seats: dict[str, int], rng: np.random.Generator) -> 
 
     Args:
         genre: a key of the tables above.
-        seats: any non-negative number for each role and for "drums"; taken modulo the players there are.
-        rng: decides the room.
+        seats: from `draw_seats`: for each role, and for "drums", the number of a player, modulo how many there are.
+        rng: chooses the room.
     """
     players = {role: choice[seats[role] % len(choice)] for role, choice in _SEATS[genre].items()}
     (shortest, longest), brightness, saturation = _ROOMS[genre]
@@ -187,5 +187,5 @@ def orchestrate(genre: str, seats: dict[str, int], rng: np.random.Generator) -> 
 
 
 def draw_seats(rng: np.random.Generator) -> dict[str, int]:
-    """Choose a seat for each role."""
+    """Draw a seat for each role, the same for all genres."""
     return {role: int(rng.integers(12)) for role in ("lead", "harmony", "chords", "pad", "drone", "bass", "drums")}

@@ -46,8 +46,8 @@ def _modes(rate: int, hertz: float, modes: tuple[tuple[float, float, float], ...
     Args:
         rate: samples a second.
         hertz: the reference frequency.
-        modes: (ratio to it, amplitude, seconds until the mode fell by 60 dB).
-        glide: how far the pitch starts above (as a ratio minus one) before it settles.
+        modes: (ratio to it, amplitude, seconds until the mode has fallen by 60 dB).
+        glide: how far above its settled pitch a stroke starts; 1 is an octave.
     """
     times = np.arange(round(max(mode[2] for mode in modes) * rate)) / rate
     phase = 2 * np.pi * hertz * (times + glide * 0.05 * (1 - np.exp(-times / 0.05)))

@@ -96,7 +96,7 @@ def _play_drums(arrangement: Arrangement, orchestration: Orchestration, rng: np.
 
 
 def _level(decibels: float, rng: np.random.Generator) -> float:
-    """Return the RMS that a stem shall have, as exactly as a hand on a fader sets it."""
+    """Return the RMS that a stem shall have, with the spread of a fader that is moved by hand."""
     return _STEM_LEVEL * 10 ** ((decibels + rng.normal(0, 0.8)) / 20)
 
 
@@ -116,7 +116,7 @@ def _fit(notes: tuple[Note, ...], low: int, high: int) -> tuple[Note, ...]:
 
 
 def _again(notes: tuple[Note, ...], rng: np.random.Generator) -> tuple[Note, ...]:
-    """Return the notes as a second take plays them, a few milliseconds and a little strength away."""
+    """Return the notes as a second take has them: some milliseconds earlier or later, a little louder or softer."""
     return tuple(
         dataclasses.replace(
             note,
@@ -128,7 +128,7 @@ def _again(notes: tuple[Note, ...], rng: np.random.Generator) -> tuple[Note, ...
 
 
 def _master(mix: np.ndarray, saturation: float) -> np.ndarray:
-    """Filter rumble, glue with a soft clipper, bring [2, N] to the common loudness, limit, fade out: [N, 2]."""
+    """Finish a mix [2, N]: rumble out, a soft clipper, the common loudness, a limiter, a fade-out; float32 [N, 2]."""
     mix = signal.sosfilt(signal.butter(2, 35.0, "highpass", fs=SAMPLE_RATE, output="sos"), mix, axis=1)
     mix = np.tanh(0.25 * 10 ** (saturation / 20) / np.sqrt((mix**2).mean()) * mix)
     mix *= LOUDNESS / np.sqrt((mix**2).mean())

@@ -60,7 +60,7 @@ def _lead(score: Score) -> None:
 
 
 def _second_guitar(score: Score) -> None:
-    """A third above the melody, in every phrase but the first kind."""
+    """A third above the melody, in every phrase that is not of the first kind."""
     tune = score.tune
     for tone in tune.melody:
         bar = min(int(tone.onset // tune.meter), tune.bars - 1)
