@@ -1,3 +1,4 @@
+import contextlib
 import os
 
 import librosa
@@ -442,3 +443,24 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(rng, tmp_path, suffix):
 def test_a_missing_folder_is_an_error_that_names_it(rng, tmp_path):
     with pytest.raises(OSError, match="nowhere"):
         sound.write_wave(tmp_path / "nowhere" / "song.wav", noise(rng, 100), 16_000)
+
+
+@pytest.mark.parametrize("junk", [b"<html>not a song</html>" * 300, bytes(3_000), b"\xff\xfb\x90\x00" + bytes(2_000)])
+def test_a_decoder_s_own_complaints_stay_off_the_screen(rng, tmp_path, junk, capfd):
+    path = tmp_path / "song.mp3"
+    sound.write_wave(path, noise(rng, 44_100), 44_100)
+    path.write_bytes(junk + path.read_bytes())
+    with contextlib.suppress(AudioError):
+        sound.read_wave(path)
+    path.write_bytes(junk)
+    with pytest.raises(AudioError):
+        sound.read_wave(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_under_a_false_name_is_read_for_what_it_is(rng, tmp_path):
+    sound.write_wave(tmp_path / "song.wav", noise(rng, 5_000), 16_000)
+    whole = sound.read_wave(tmp_path / "song.wav").samples
+    for name in ("song.mp3", "song.flac", "song.m4a"):
+        (tmp_path / name).write_bytes((tmp_path / "song.wav").read_bytes())
+        assert sound.read_wave(tmp_path / name).samples.tobytes() == whole.tobytes()

@@ -161,8 +161,8 @@ def _plain_header(path: Path) -> Header | None:
     """Return what libsndfile finds, None when it cannot read the file."""
     import soundfile
 
-    with path.open("rb") as stream:
-        if skip_tag(stream) in _MPEG:  # libsndfile's decoder would write its own complaints on the screen
+    with path.open("rb") as stream:  # of MPEG, libsndfile's decoder would write its own complaints on the screen
+        if skip_tag(stream) in _MPEG or path.suffix.lower() in (".mp3", ".mp2", ".mp1"):
             return None
     try:
         with _open(path) as file:
