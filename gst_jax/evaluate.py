@@ -1,4 +1,4 @@
-"""Measure a run beside the trivial methods: python -m gst_jax.evaluate --run=runs/folk_jazz."""
+"""Measure a run and the methods it has to beat: python -m gst_jax.evaluate --run=runs/folk_jazz."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _QUICK = flags.DEFINE_bool("quick", False, "leave out the conversions at other s
 
 
 def main(argv: list[str]) -> None:
-    """Evaluate, print the table, write the JSON with the picture."""
+    """Evaluate, print the table, write the JSON and the picture."""
     if len(argv) > 1:
         sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
     logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find

@@ -13,22 +13,30 @@ RIVALS = (
     "distortion",
     "untrained generator",
 )
-CLOSER = 0.17  # than the untouched input: the best published figure on a comparable paired test
+# By what share a distance must be smaller than a rival's.
+CLOSER = 0.17  # to the truth, than the untouched input: the best published figure on a comparable paired test
 NEARER_THAN_EQUALISER, NEARER_THAN_INPUT = 0.3, 0.5  # in style
-CALLED_TARGET = 0.8
+CALLED_TARGET = 0.8  # share of the songs that must be classified as the target genre
 
 
 class Criterion(NamedTuple):
-    """One threshold, and what the conversion reached."""
+    """A threshold and what the conversion reached, both as shares of 1."""
 
     name: str
     value: float
-    wanted: float  # at least
+    wanted: float  # the least that meets it
     met: bool
 
 
 def criteria(methods: Mapping[str, Mapping[str, Any]]) -> list[Criterion]:
-    """Return every criterion that can be judged by the figures of one direction's methods."""
+    """Judge the conversion of one direction.
+
+    Args:
+        methods: `{method: {kind: {measure: (value, low, high)}}}`, as in the report of `evaluate`.
+
+    Returns:
+        Every criterion for which there are figures: those of closeness and content need paired songs.
+    """
     return [*_closeness_criteria(methods), *_style_criteria(methods), *_content_criteria(methods)]
 
 

@@ -1,11 +1,11 @@
-"""Run every method over every song of a run, in both directions."""
+"""Measure every method on every song of a run, in both directions."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -14,20 +14,20 @@ from gst_jax.evaluation.analysis import Analysis, analyse, embed, fit_embedding
 from gst_jax.evaluation.criteria import criteria
 from gst_jax.evaluation.methods import make_methods
 from gst_jax.evaluation.metrics.style import StyleEmbedding
+from gst_jax.evaluation.progress import shown
 from gst_jax.evaluation.songs import PAIRED, Material, gather
 from gst_jax.learning import checkpoint
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.types import Array, Progress
 
 Report = dict[str, Any]
-Item = TypeVar("Item")
 
-STRENGTHS = (0.25, 0.5, 0.75)  # between the untouched input and the conversion
+STRENGTHS = (0.25, 0.5, 0.75)  # of conversions between the untouched input, 0, and the full conversion, 1
 
 
 @dataclass(frozen=True)
 class Judge:
-    """What conversions of a run are judged by."""
+    """Everything by which the conversions of a run are judged."""
 
     run: RunDirectory
     material: Material
@@ -44,12 +44,12 @@ class Judge:
 
 
 def prepare(run: RunDirectory, split: str, progress: Progress | None = None) -> Judge:
-    """Gather what a run is measured on, and fit what it is measured by; arguments as for `evaluate`."""
+    """Gather the songs of a run and fit the embedding to judge them by; arguments as for `evaluate`."""
     material = gather(run, split, progress)
     rate = run.config.audio.sample_rate
     embedding = fit_embedding(material.training, rate, progress)
     reference = {
-        genre: [embed(track, rate, embedding) for track in _shown(tracks, progress, f"real {genre}", "track")]
+        genre: [embed(track, rate, embedding) for track in shown(tracks, progress, f"real {genre}", "track")]
         for genre, tracks in material.reference.items()
     }
     return Judge(run, material, embedding, reference)
@@ -63,20 +63,20 @@ def evaluate(
 ) -> Report:
     """Measure both directions of a run.
 
-    A run on the built-in corpus is measured on its paired tunes, one on the user's audio on the tracks held out of
-    training. All is measured on waveforms of the default synthesis route, at one loudness and by one analysis.
+    A run on the built-in corpus is measured on paired tunes, a run on the user's audio on the tracks held out of
+    training. Conversions are made as `convert` makes them; all sounds are brought to one level and sample rate first.
 
     Args:
-        run_dir: of `train`.
+        run_dir: run directory of `train`.
         split: of the built-in corpus: validation, to choose by, or test, to report once.
-        strengths: at which the conversion is measured too.
+        strengths: between 0 and 1, at which the conversion is measured too.
         progress: as `tqdm.tqdm`.
 
     Returns:
-        `{"run", "trained": its provenance, "weights": their digest, "split", "classifier": {genre: share of real
-        tracks recognised}, "directions": {"folk_to_jazz": {"songs": [...], "methods": {method: {kind: {measure:
-        [value, low, high]}}}, "findings": [...], "criteria": [...]}}}`, where kind is `style`, `content`, or
-        `rearranged` or `reorchestrated`: closeness to that.
+        `{"run": its name, "trained": provenance of its training, "weights": their digest, "split", "classifier":
+        {genre: share of real tracks classified as it}, "directions": {"folk_to_jazz": {"songs": names, "methods":
+        {method: {kind: {measure: [value, low, high]}}}, "findings": sentences, "criteria": Criterion tuples}}}`.
+        A kind is `style`, `content` or, for closeness to these truths, `rearranged` or `reorchestrated`.
     """
     run = RunDirectory.open(run_dir)
     judge = prepare(run, split, progress)
@@ -104,22 +104,22 @@ def _direction(
     converters = make_methods(judge.run, source, target, judge.material, strengths)
     jobs = [(name, song) for name in converters for song in songs]
     made: dict[str, list[Analysis]] = {name: [] for name in converters}
-    for name, song in _shown(jobs, progress, f"{source} to {target}", "song"):
+    for name, song in shown(jobs, progress, f"{source} to {target}", "song"):
         made[name].append(judge.analyse(converters[name](song.source)))
     truths = {
-        name: [judge.analyse(song.truths[name]) for song in _shown(songs, progress, f"true {target}", "song")]
+        name: [judge.analyse(song.truths[name]) for song in shown(songs, progress, f"true {target}", "song")]
         for name in PAIRED
         if all(name in song.truths for song in songs)
     }
     style = scores.StyleJudge(judge.embedding, source, target, judge.reference)
     everything = made | {f"true target, {name}": part for name, part in truths.items()}
     methods = {
-        name: _figures(conversions, made["untouched input"], truths, style)
-        for name, conversions in everything.items()
+        name: _figures(everything[name], made["untouched input"], truths, style)
+        for name in shown(list(everything), progress, "figures", "method")
     }
     if not truths:
-        training = [judge.embed(track) for track in judge.material.training[target]]
-        methods["true target, training tracks"] = {"style": style.measure(training)}
+        tracks = shown(judge.material.training[target], progress, f"true {target}", "track")
+        methods["true target, training tracks"] = {"style": style.measure([judge.embed(track) for track in tracks])}
     return {
         "songs": [song.name for song in songs],
         "methods": methods,
@@ -132,16 +132,11 @@ def _figures(
     conversions: Sequence[Analysis],
     sources: Sequence[Analysis],
     truths: dict[str, list[Analysis]],
-    judge: scores.StyleJudge,
+    style: scores.StyleJudge,
 ) -> dict[str, scores.Figures]:
-    """Measure the conversions of one method: closeness to each truth, style and content."""
+    """Measure what one method made of the songs: closeness to each truth, style and content."""
     return {
         **{name: scores.closeness_figures(conversions, truth) for name, truth in truths.items()},
-        "style": judge.measure([conversion.windows for conversion in conversions]),
+        "style": style.measure([conversion.windows for conversion in conversions]),
         "content": scores.content_figures(sources, conversions),
     }
-
-
-def _shown(items: Sequence[Item], progress: Progress | None, what: str, unit: str) -> Iterable[Item]:
-    """Show how a long part goes."""
-    return items if progress is None else progress(items, desc=what, unit=unit)

@@ -1,8 +1,9 @@
-"""List the methods of an evaluation: a trained generator and the rivals that it has to beat."""
+"""Make the methods of an evaluation: the trained generator and the rivals that it has to beat."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -26,41 +27,49 @@ def make_methods(
     material: Material,
     strengths: tuple[float, ...] = (),
 ) -> dict[str, Method]:
-    """Return the methods by name. What is made as a log-mel becomes sound by one route, filled alike.
+    """Return the methods by name; those that make log-mels turn them into sound by the same synthesis route.
+
+    What takes a moment to prepare is prepared by the first conversion, so that a progress bar can show it.
 
     Args:
-        run: that was trained.
-        source: the genre that goes in.
-        target: the genre that comes out.
+        run: whose generator is measured.
+        source: the genre of what is converted.
+        target: the genre that it is converted to.
         material: of the run.
-        strengths: at which the conversion is measured too, as `conversion at 0.5`.
+        strengths: between 0 and 1, at which the conversion is measured too, as `conversion at 0.5`.
     """
     from gst_jax.conversion.translator import Translator
 
     audio = run.config.audio
     before, after = run.statistics[source], run.statistics[target]
-    palette = rivals.make_palette(material.training[target], audio)
+
+    @functools.cache
+    def palette() -> rivals.Palette:
+        return rivals.make_palette(material.training[target], audio)
+
+    @functools.cache
+    def untrained() -> Translator:
+        return dataclasses.replace(trained, generator=_untrained(run, material.genres, source, target))
 
     def through(translator: Translator, strength: float = 1.0, route: str = DEFAULT_ROUTE) -> Method:
         return lambda waveform: translator(waveform, audio.sample_rate, strength, route)
 
     trained = Translator.from_run(run, to=target)
     equaliser = dataclasses.replace(trained, generator=lambda log_mel: rivals.equalise(log_mel, before, after))
-    untrained = dataclasses.replace(trained, generator=_untrained(run, material.genres, source, target))
     return {
         "conversion": through(trained),
         "untouched input": lambda waveform: waveform,
         "equaliser": through(equaliser),
         "equaliser, a filter alone": through(equaliser, route="gain"),
-        "musaicing": lambda waveform: rivals.musaicing(waveform, before, after, palette, audio),
+        "musaicing": lambda waveform: rivals.musaicing(waveform, before, after, palette(), audio),
         "distortion": lambda waveform: rivals.distortion(waveform, after, audio, trained.fine_structure),
-        "untrained generator": through(untrained),
+        "untrained generator": lambda waveform: through(untrained())(waveform),
         **{f"conversion at {strength:g}": through(trained, strength) for strength in strengths},
     }
 
 
 def _untrained(run: RunDirectory, genres: tuple[Genre, Genre], source: str, target: str) -> Callable[[Array], Array]:
-    """Return what training from nothing begins with on the run's music: log-mels in dB [T, M] -> [T, M]."""
+    """Return the generator with which a training on the run's music would begin: log-mels in dB [T, M] -> [T, M]."""
     from gst_jax.conversion.translator import compiled
     from gst_jax.learning import cyclegan, transport
 

@@ -1,4 +1,4 @@
-"""Convert without learning: the trivial methods that a trained model has to beat."""
+"""Convert without training: the trivial methods that a trained model has to beat."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gst_jax.conversion.synthesis import synthesize
 from gst_jax.runs.directory import Statistics
 from gst_jax.types import Array
 
-_DEVIATION_FLOOR = 1.0  # dB: a silent bin has none
-_GAIN_LIMITS = (-60.0, 40.0)  # dB
-_PALETTE_SECONDS = 300.0  # of the target's tracks together
-_DRIVE = 20.0  # of the pedal, on a track at an RMS of 0.1: strong overdrive
+_DEVIATION_FLOOR = 1.0  # dB, for silent bins, whose deviation is 0
+_GAIN_LIMITS = (-60.0, 40.0)  # dB, of a frame of a mosaic
+_PALETTE_SECONDS = 300.0  # of all tracks together
+_DRIVE = 20.0  # gain before the tanh, on a track at an RMS of 0.1: strong overdrive
 
 
 def equalise(log_mel: Array, source: Statistics, target: Statistics) -> Array:
-    """Give each mel bin the target's mean and deviation, in dB, and its highest level: [T, M] -> [T, M]."""
+    """Give each mel bin the mean and deviation of the target, at most its highest level: dB [T, M] -> [T, M]."""
     standard = (log_mel - np.array(source.mean)) / np.maximum(source.deviation, _DEVIATION_FLOOR)
     wanted = standard * np.array(target.deviation) + np.array(target.mean)
     return np.clip(wanted, sound.LOG_MEL_FLOOR, target.highest).astype(np.float32)
@@ -29,14 +29,14 @@ def equalise(log_mel: Array, source: Statistics, target: Statistics) -> Array:
 def equaliser(
     waveform: Array, source: Statistics, target: Statistics, audio: AudioConfig, fine_structure: Array
 ) -> Array:
-    """Match the mean and deviation of each mel bin to the target's, with its fine structure: [N] -> [N]."""
+    """Equalise a waveform, and fill what is made louder by the target's fine structure: [N] -> [N]."""
     log_mel = sound.log_mel(waveform, audio)
     wanted = equalise(log_mel, source, target)
     return synthesize(waveform[:, None], audio.sample_rate, log_mel, wanted, audio, fine_structure)[:, 0]
 
 
 def distortion(waveform: Array, target: Statistics, audio: AudioConfig, fine_structure: Array) -> Array:
-    """Play through a guitar pedal (tanh), then equalise by the track's own statistics: [N] -> [N]."""
+    """Distort by tanh, as a guitar pedal does, then equalise by the track's own statistics: [N] -> [N]."""
     level = max(float(np.sqrt(np.mean(np.square(waveform)))), 1e-4)
     driven = np.tanh(_DRIVE * 0.1 / level * waveform).astype(np.float32) * np.float32(level)
     log_mel = sound.log_mel(driven, audio)
@@ -47,7 +47,7 @@ def distortion(waveform: Array, target: Statistics, audio: AudioConfig, fine_str
 
 @dataclass(frozen=True)
 class Palette:
-    """Frames of the target's own tracks, to build mosaics from."""
+    """Frames of the target's tracks, from which mosaics are built."""
 
     log_mel: Array  # [K, M] dB
     spectrum: Array  # [K, F]
@@ -63,14 +63,14 @@ def make_palette(tracks: Sequence[Array], audio: AudioConfig) -> Palette:
 
 
 def musaicing(waveform: Array, source: Statistics, target: Statistics, palette: Palette, audio: AudioConfig) -> Array:
-    """Replace each equalised frame by the target's nearest one (after Driedger et al., 2015): [N] -> [N].
+    """Replace each equalised frame by the nearest of the palette (after Driedger et al., 2015): [N] -> [N].
 
-    Frames are compared by their shape alone. Each is added at the level of the frame that it replaces.
+    Frames are compared by their shape alone; the chosen one gets the level of the frame that it replaces.
     """
-    padded = np.pad(waveform, (0, audio.hop_length))  # or `istft` could not fill the end
+    padded = np.pad(waveform, (0, audio.hop_length))  # else `istft` could not fill the end
     wanted = equalise(sound.log_mel(padded, audio), source, target)
     query, keys = (part - part.mean(axis=1, keepdims=True) for part in (wanted, palette.log_mel))
-    # |x - y|^2 = |x|^2 - 2 x.y + |y|^2, of which the first term decides nothing.
+    # |x - y|^2 = |x|^2 - 2 x.y + |y|^2, where the first term is the same for every y.
     squares = np.sum(np.square(keys), axis=1)
     blocks = np.array_split(query, 1 + len(query) // 512)
     nearest = np.concatenate([np.argmin(squares - 2 * block @ keys.T, axis=1) for block in blocks])

@@ -15,24 +15,31 @@ from gst_jax.types import Array
 Figures = dict[str, Estimate]  # by measure
 Tracks = Sequence[Array]  # windows [W_i, K] of each track
 
-COLLAPSE_DB = 1.0  # less change than this is none
-COLLAPSE_DIVERSITY = 0.5  # of the variety of the songs that went in
+COLLAPSE_DB = 1.0  # a smaller mean change counts as none
+COLLAPSE_DIVERSITY = 0.5  # conversions that vary less than this share of their sources sound alike
 
 
 class StyleJudge:
-    """The real music of two genres, to which conversions are compared."""
+    """Compare conversions with the real music of their source and target genre."""
 
     def __init__(
         self, embedding: style.StyleEmbedding, source: str, target: str, reference: Mapping[str, Tracks]
     ) -> None:
-        """Measure the reference tracks themselves once."""
+        """Measure the real music.
+
+        Args:
+            embedding: from `analysis.fit_embedding`.
+            source: the genre of what is converted.
+            target: the genre that it is converted to.
+            reference: for both genres, the embedded windows [W_i, K] of real tracks.
+        """
         self._embedding, self._target = embedding, target
         self._width = style.bandwidth(np.concatenate([*reference[source], *reference[target]]))
         self._reference = {"target": _units(reference[target]), "source": _units(reference[source])}
         self._within = {name: style.kernel_means(part, part, self._width) for name, part in self._reference.items()}
 
     def measure(self, tracks: Tracks) -> Figures:
-        """Return how far tracks are from the real music, and how often they are taken for the target."""
+        """Return how far tracks [W_i, K] are from the real music, and how often they are classified as the target."""
         units = _units(tracks)
         within = style.kernel_means(units, units, self._width)
         goal = np.concatenate(self._reference["target"])
@@ -70,7 +77,7 @@ def closeness_figures(conversions: Sequence[Analysis], truths: Sequence[Analysis
 
 
 def content_figures(sources: Sequence[Analysis], conversions: Sequence[Analysis]) -> Figures:
-    """Compare what each conversion plays with what its source plays, chance subtracted."""
+    """Compare the music of each conversion with that of its source; the agreement by chance is subtracted."""
     agreements = content.above_chance(
         [source.transcription for source in sources], [conversion.transcription for conversion in conversions]
     )
@@ -78,10 +85,13 @@ def content_figures(sources: Sequence[Analysis], conversions: Sequence[Analysis]
 
 
 def findings(methods: Mapping[str, Sequence[Analysis]]) -> list[str]:
-    """Name the ways in which the conversion failed to be one.
+    """Describe the ways in which the conversion collapsed: nothing changed, or everything sounds alike.
 
     Args:
-        methods: analyses of each method's conversions, those of the untouched input and the equaliser among them.
+        methods: what each method made of the songs; `conversion`, `untouched input` and `equaliser` are needed.
+
+    Returns:
+        A sentence for each collapse.
     """
     found = []
     for rival, name in (("untouched input", "identity collapse"), ("equaliser", "equaliser collapse")):
@@ -102,5 +112,5 @@ def findings(methods: Mapping[str, Sequence[Analysis]]) -> list[str]:
 
 
 def _units(tracks: Tracks) -> list[Array]:
-    """Return what is drawn by the bootstrap: tracks, or where there is but one track its windows."""
+    """Return what the bootstrap draws: tracks or, where there is only one track, its windows."""
     return list(tracks) if len(tracks) > 1 else [window[None] for window in tracks[0]]

@@ -1,4 +1,4 @@
-"""Show an evaluation: as a table, as JSON, as a picture."""
+"""Write an evaluation as a table, as JSON or as a picture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TITLES = {
 
 
 def table(report: Report) -> str:
-    """Lay the figures out as text, one line per method: value [low, high]."""
+    """Write the figures as text, one line per method: value [low, high]."""
     accuracy = ", ".join(f"{genre} {share:.0%}" for genre, share in report["classifier"].items())
     lines = [f"real tracks that the genre classifier recognises: {accuracy}"]
     for direction, part in report["directions"].items():
@@ -49,13 +49,13 @@ def _cell(estimate: tuple[float, float, float], places: int) -> str:
 
 
 def write_json(report: Report, provenance: dict[str, Any], path: Path) -> None:
-    """Write the figures with where they come from, whole or not at all."""
+    """Write the figures and their provenance, whole or not at all."""
     text = json.dumps(_without_nan({"provenance": provenance, **report}), indent=1, allow_nan=False)
     write_text(path, text)
 
 
 def _without_nan(value: Any) -> Any:
-    """Replace what is no number, such as a distance of too few tracks, by the null that JSON has for it."""
+    """Replace nan, the figure of too few tracks, by None, since JSON has no nan."""
     if isinstance(value, dict):
         return {key: _without_nan(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -64,7 +64,7 @@ def _without_nan(value: Any) -> Any:
 
 
 def write_plot(report: Report, path: Path) -> None:
-    """Draw style against content: the conversion from strength 0 to 1 as a line, its rivals as points."""
+    """Draw style against content: the conversion at strengths from 0 to 1 as a line, its rivals as points."""
     from matplotlib.figure import Figure
 
     directions = report["directions"]

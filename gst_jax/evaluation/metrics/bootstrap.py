@@ -1,4 +1,4 @@
-"""Say how far a figure would move with other tracks."""
+"""Estimate how much a figure would change with other tracks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from gst_jax.types import Array
 
-_CONFIDENCE = 0.95  # share of the draws inside an interval
+_CONFIDENCE = 0.95  # share of the draws that lie inside an interval
 
 
 class Estimate(NamedTuple):
@@ -25,14 +25,14 @@ def bootstrap(
 ) -> Estimate:
     """Return a statistic of all tracks and its percentile bootstrap interval (Efron, 1979).
 
-    `scipy.stats.bootstrap` has no recentring, and draws samples where we draw tracks.
+    Not by `scipy.stats.bootstrap`, which has no recentring and draws samples, where we draw indices of tracks.
 
     Args:
-        statistic: maps the indices of the tracks drawn, [tracks] with repetition, to the figure.
-        tracks: how many there are; whole tracks are drawn, since the windows of one track are not independent.
-        repeats: how many draws.
-        recentre: shift the draws so that their mean is the figure, for statistics that repeated tracks bias, such as
-            a distance between covariances.
+        statistic: computes the figure from the indices of the tracks drawn, [tracks], with repetition.
+        tracks: number of tracks. Whole tracks are drawn, because the windows of one track are not independent.
+        repeats: number of draws.
+        recentre: shift the draws so that their mean is the figure. For statistics that are biased when a track is
+            drawn twice, such as a distance between covariances.
     """
     draws = np.random.default_rng(0).integers(0, tracks, size=(repeats, tracks))
     figures = np.array([statistic(draw) for draw in draws])
@@ -47,6 +47,6 @@ def bootstrap(
 
 
 def mean(values: Sequence[float] | Array) -> Estimate:
-    """Return the mean of one figure per track, [tracks], with its interval."""
+    """Return the mean of one value per track, [tracks], and its interval."""
     array = np.asarray(values, np.float64)
     return bootstrap(lambda draw: float(array[draw].mean()), len(array))

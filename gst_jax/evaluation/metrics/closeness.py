@@ -1,4 +1,4 @@
-"""Measure how far a sound is from its true arrangement, frame by frame."""
+"""Measure how far a conversion is from the true arrangement, frame by frame."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import scipy.fft
 from gst_jax.sound.analysis import decibels
 from gst_jax.types import Array
 
-_COEFFICIENTS = 13  # of the cepstrum, the level included
+_COEFFICIENTS = 13  # of the cepstrum, counting the first, which is the level and is dropped
 
 
 def log_mel_distance(log_mel: Array, truth: Array) -> float:
@@ -41,7 +41,7 @@ def log_spectral_distance(spectrum: Array, truth: Array) -> float:
 
 
 def mfcc(log_mel: Array) -> Array:
-    """Return mel-frequency cepstra without the level term: [T, M] in dB -> [T, _COEFFICIENTS - 1] in dB."""
+    """Return mel-frequency cepstral coefficients without the level: [T, M] in dB -> [T, _COEFFICIENTS - 1] in dB."""
     return scipy.fft.dct(log_mel, norm="ortho")[..., 1:_COEFFICIENTS]
 
 

@@ -1,4 +1,7 @@
-"""Compare what two sounds play: how much of the tune survived a conversion."""
+"""Compare the notes, chords and beats of two sounds: how much of the music survived a conversion.
+
+The F-measures equal those of mir_eval 0.8.2 (to 1e-16 on random events and notes) and are too short for a dependency.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,26 @@ from gst_jax.evaluation.metrics.transcription import Transcription
 from gst_jax.types import Array
 
 ONSET_TOLERANCE = 0.05  # seconds, as in MIREX
-BEAT_TOLERANCE = 0.07
+BEAT_TOLERANCE = 0.07  # seconds, as in MIREX
 MEASURES = ("chroma", "pitch", "note", "chord", "onset", "beat")
 
 
 def agreement(one: Transcription, other: Transcription) -> dict[str, float]:
-    """Return how far two transcriptions agree, each 0 to 1, by MEASURES.
+    """Return how well two transcriptions agree, from 0 to 1.
 
-    Chroma is the mean cosine; pitch the F-measure of sounding semitones frame by frame; note the F-measure of notes
-    with onsets within 50 ms at the same semitone; chord the share of frames with the same triad; onset and beat the
-    F-measures within 50 and 70 ms.
+    Returns:
+        By the names in MEASURES: `chroma`, the mean cosine of frames; `pitch`, the F-measure of the semitones that
+        sound in each frame; `note`, the F-measure of notes of the same semitone that start within 50 ms; `chord`,
+        the share of frames with the same triad; `onset` and `beat`, the F-measures of times within 50 and 70 ms.
     """
     frames = min(len(one.roll), len(other.roll))
     chroma = np.sum(one.chroma[:frames] * other.chroma[:frames], axis=1)
-    heard = np.any(one.roll[:frames], axis=1) | np.any(other.roll[:frames], axis=1)
+    sounding = np.any(one.roll[:frames], axis=1) | np.any(other.roll[:frames], axis=1)
     chords = (one.chords[:frames], other.chords[:frames])
     named = (chords[0] >= 0) | (chords[1] >= 0)
     shared = np.sum(one.roll[:frames] & other.roll[:frames])
     return {
-        "chroma": _mean(chroma[heard]),
+        "chroma": _mean(chroma[sounding]),
         "pitch": f_measure(int(shared), int(one.roll[:frames].sum()), int(other.roll[:frames].sum())),
         "note": note_f_measure(one.notes, other.notes),
         "chord": _mean((chords[0] == chords[1])[named]),
@@ -38,15 +42,15 @@ def agreement(one: Transcription, other: Transcription) -> dict[str, float]:
 
 
 def above_chance(sources: Sequence[Transcription], conversions: Sequence[Transcription]) -> dict[str, Array]:
-    """Return each song's agreement less what mismatched songs reach by chance.
+    """Return the agreement of each song with its conversion, minus what unrelated songs reach by chance.
 
     Args:
         sources: of the songs, [songs].
         conversions: of the same songs in the same order, [songs].
 
     Returns:
-        For each of MEASURES [songs]: agreement of song i with its own conversion, minus its mean agreement with the
-        conversions of the other songs (0 when there is no other).
+        For each of MEASURES [songs]: the agreement of song i with its own conversion, minus its mean agreement with
+        the conversions of the other songs (nothing is subtracted when there is no other).
     """
     every = [[agreement(source, conversion) for conversion in conversions] for source in sources]
     matrices = {name: np.array([[cell[name] for cell in row] for row in every]) for name in MEASURES}
@@ -77,7 +81,7 @@ def f_measure(matches: int, one: int, other: int) -> float:
 
 
 def _matches(one: Array, other: Array, tolerance: float) -> int:
-    """Count the pairs of a largest one-to-one matching of sorted times; greedy is optimal on a line."""
+    """Count the pairs of the largest one-to-one matching of sorted times, which on a line the greedy one is."""
     count = first = second = 0
     while first < len(one) and second < len(other):
         difference = one[first] - other[second]

@@ -1,4 +1,4 @@
-"""Tell genres apart by texture, so that style can be measured: as a distance, or as a verdict."""
+"""Measure style in an embedding of textures: as a distance to real music, or by classification."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import scipy.spatial
 from gst_jax.types import Array
 
 _DIMENSIONS = 16
-_SHRINKAGE = 0.3  # towards a sphere: there are more features than tracks
+_SHRINKAGE = 0.3  # of the covariance towards a multiple of the identity, as there are more features than tracks
 
 
 @dataclass(frozen=True)
 class StyleEmbedding:
-    """A linear embedding in which tracks differ, but recoloured windows of one track do not.
+    """A linear embedding that keeps different tracks apart and the recoloured windows of one track together.
 
-    Nearest-centroid classification in it is linear discriminant analysis.
+    Classification by the nearest centroid in it is linear discriminant analysis.
     """
 
     genres: tuple[str, ...]
@@ -32,7 +32,7 @@ class StyleEmbedding:
         return (features - self.mean) @ self.projection
 
     def log_odds(self, embedded: Array, genre: str) -> Array:
-        """Return how much likelier a genre is than the likeliest other, in nats, for windows [W, K] -> [W]."""
+        """Return the log-odds of a genre against the likeliest other one, in nats: windows [W, K] -> [W]."""
         likelihood = -0.5 * np.sum(np.square(embedded[:, None] - self.centroids), axis=-1)
         index = self.genres.index(genre)
         return likelihood[:, index] - np.delete(likelihood, index, axis=1).max(axis=1)
@@ -41,19 +41,22 @@ class StyleEmbedding:
 def fit_embedding(tracks: Mapping[str, Sequence[Sequence[Array]]]) -> StyleEmbedding:
     """Fit the embedding to tracks of known genre.
 
-    Ours, since scikit-learn's linear discriminants would take genres for classes, where we take tracks.
+    Not by scikit-learn's linear discriminants, which want genres as classes: here every track is a class.
 
     Args:
-        tracks: for each genre its tracks; each a list of `texture.describe` results [W, D], of the track itself
-            with randomly recoloured versions of it.
+        tracks: for each genre its tracks, each a list of `texture.describe` results [W, D]: of the track itself and
+            of randomly recoloured copies of it.
 
     Returns:
-        The directions in which tracks differ most for how much one track varies, in time or in colour: linear
-        discriminants with a track for a class and a shrunken covariance. One unit is the deviation within a track.
+        The directions in which tracks differ most compared with how much one track varies, over time and between
+        its copies: linear discriminants with a shrunken covariance. One unit is the deviation within a track.
     """
     windows = [np.concatenate(versions).astype(np.float64) for group in tracks.values() for versions in group]
     everything = np.concatenate(windows)
-    mean, scale = everything.mean(axis=0), np.maximum(everything.std(axis=0), 1e-3)  # rounding is no feature
+    mean, scale = (
+        everything.mean(axis=0),
+        np.maximum(everything.std(axis=0), 1e-3),
+    )  # a constant feature is not blown up
     windows = [(track - mean) / scale for track in windows]
     centres = np.stack([track.mean(axis=0) for track in windows])
     inner = np.concatenate([track - centre for track, centre in zip(windows, centres, strict=True)])
@@ -69,12 +72,12 @@ def fit_embedding(tracks: Mapping[str, Sequence[Sequence[Array]]]) -> StyleEmbed
 
 
 def bandwidth(points: Array) -> float:
-    """Return the median distance between points [n, K]: the usual width of a Gaussian kernel."""
+    """Return the median distance between points [n, K], the usual width of a Gaussian kernel."""
     return float(np.median(scipy.spatial.distance.pdist(points)))
 
 
 def kernel_means(one: Sequence[Array], other: Sequence[Array], width: float) -> Array:
-    """Return the mean Gaussian kernel between the windows of each two tracks, [tracks of one, tracks of other].
+    """Return the mean Gaussian kernel over the windows of each pair of tracks, [tracks of one, tracks of other].
 
     Args:
         one: tracks of windows [W_i, K].
@@ -93,7 +96,7 @@ def kernel_means(one: Sequence[Array], other: Sequence[Array], width: float) -> 
 def kernel_distance(within_one: Array, within_other: Array, across: Array, draw: Array | None = None) -> float:
     """Return the unbiased squared maximum mean discrepancy (Gretton et al., 2012, equation 3) of two sets of tracks.
 
-    The windows of one track are no independent sample, so only pairs of different tracks count inside a set.
+    The windows of one track are not independent, so within a set only pairs of different tracks count.
 
     Args:
         within_one: `kernel_means` of one set with itself, [n, n].
@@ -102,7 +105,7 @@ def kernel_distance(within_one: Array, within_other: Array, across: Array, draw:
         draw: indices of a bootstrap sample of the first set, [n]; None takes each track once.
 
     Returns:
-        About 0 for two samples of one distribution, at times below; nan when no two different tracks were drawn.
+        About 0, also slightly below, for two samples of one distribution; nan when no two tracks differ.
     """
     draw = np.arange(len(within_one)) if draw is None else draw
     return _pairs(within_one, draw) + _pairs(within_other, np.arange(len(within_other))) - 2 * across[draw].mean()
@@ -128,7 +131,7 @@ def frechet_distance(one: Array, other: Array) -> float:
 
 
 def diversity(tracks: Sequence[Array]) -> float:
-    """Return the root mean squared distance between the centres of tracks [W_i, K]: small when all sound alike."""
+    """Return the RMS distance between the centres of tracks [W_i, K], which is small when all sound alike."""
     centres = np.stack([track.mean(axis=0) for track in tracks])
     return float(np.sqrt(2 * np.sum(centres.var(axis=0, ddof=1))))
 

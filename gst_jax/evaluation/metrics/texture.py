@@ -1,7 +1,7 @@
-"""Describe how a sound moves without its colour: features that an equaliser cannot fake.
+"""Describe the texture of a sound: features that do not change when it is equalised.
 
-Each mel band is standardised over the whole track, so matching every band's mean or deviation, which is what an
-equaliser does, changes next to nothing here; what remains is rhythm, attack, decay, roughness, vibrato.
+Each mel band is standardised over the whole track, so that matching the mean and deviation of every band, as an
+equaliser does, changes next to nothing here. What remains is rhythm, attack, decay, roughness and vibrato.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from gst_jax.types import Array
 WINDOW_SECONDS, HOP_SECONDS = 4.0, 2.0
 _BANDS = 8  # groups of neighbouring mel bins, and of neighbouring frequencies
 _RATES = (0.5, 1.5, 3.0, 5.0, 8.0, 12.0, 18.0, 31.0)  # Hz, edges of the modulation bands
-_LAGS = (0.03, 0.1, 0.25)  # seconds over which a partial may persist
-_DEPTH = 1e-4  # 40 dB
-_SILENCE = 1e-7  # power
-_DEVIATION_FLOOR = 3.0  # dB: less is silence or noise, not to be blown up
-_SMOOTHING = 17  # frequency bins: the envelope, of which the partials stand out
+_LAGS = (0.03, 0.1, 0.25)  # seconds after which a partial is looked for again
+_DEPTH = 1e-4  # power of a band's floor relative to its loud moments, -40 dB
+_SILENCE = 1e-7  # power added before logarithms
+_DEVIATION_FLOOR = 3.0  # dB: a band that varies less is silence or noise, and is not blown up
+_SMOOTHING = 17  # frequency bins of the spectral envelope, above which partials stand out
 
 
 def describe(power: Array, audio: AudioConfig) -> Array:
-    """Measure windows of four seconds, every two.
+    """Describe windows of four seconds, one every two seconds.
 
     Args:
-        power: [T, F], squared magnitudes of `audio.stft`.
+        power: [T, F], squared magnitudes of `sound.stft`.
         audio: frame sizes.
 
     Returns:
-        [W, D], at least one window: modulation spectrum, change and skewness of each mel band; peakiness across
-        frequency and persistence over time of the partials.
+        [W, D], at least one window: of the mel bands the modulation spectrum and the statistics of their change, of
+        the partials how far they stand out and how long they persist.
     """
     bands = power @ sound.mel_filters(audio).T
-    # Each band's floor lies below its own loud moments: an equaliser moves both, so it uncovers nothing.
+    # The floor of each band is relative to its own loud moments, so an equaliser cannot lift quiet parts above it.
     log_mel = 10 * np.log10(np.maximum(bands, _DEPTH * np.quantile(bands, 0.95, axis=0)) + _SILENCE)
     motion = (log_mel - log_mel.mean(axis=0)) / np.maximum(log_mel.std(axis=0), _DEVIATION_FLOOR)
     spread, energy, persistent = _tonality(_partials(power), audio)
@@ -57,11 +57,11 @@ def describe(power: Array, audio: AudioConfig) -> Array:
 
 
 def recolour(power: Array, rng: np.random.Generator) -> Array:
-    """Change what makes no genre: equalisation, tilt, level, pitch (up to 4 semitones), each at random.
+    """Change at random what does not make a genre: equalisation, tilt, level and pitch (up to 4 semitones).
 
     Args:
         power: [T, F].
-        rng: decides the changes.
+        rng: draws the changes.
 
     Returns:
         [T, F].
@@ -87,7 +87,7 @@ def _partials(power: Array) -> Array:
 
 
 def _modulation(motion: Array, audio: AudioConfig) -> Array:
-    """Return the log energy of the mel bands' motion in each band of rates: [T, M] -> [rates * _BANDS]."""
+    """Return the modulation spectrum, log energy per band of rates and of mel: [T, M] -> [rates * _BANDS]."""
     taper = np.hanning(len(motion))[:, None]
     energy = np.square(np.abs(np.fft.rfft((motion - motion.mean(axis=0)) * taper, axis=0))) / len(motion)
     rates = np.fft.rfftfreq(len(motion), 1 / audio.frames_per_second)
@@ -96,7 +96,7 @@ def _modulation(motion: Array, audio: AudioConfig) -> Array:
 
 
 def _change(motion: Array) -> Array:
-    """Return how sudden, one-sided or peaked the mel bands' motion is: [T, M] -> [4 * _BANDS]."""
+    """Return statistics of the mel bands' motion: rise, skewness, kurtosis, skewed level: [T, M] -> [4 * _BANDS]."""
     change = np.diff(motion, axis=0)
     spread = change.std(axis=0) + 1e-3
     square, level = np.square(change), motion - motion.mean(axis=0)
@@ -111,15 +111,15 @@ def _change(motion: Array) -> Array:
 
 
 def _tonality(partials: Array, audio: AudioConfig) -> tuple[Array, Array, list[Array]]:
-    """Return how far partials stand out of each frame, next to what stays of them some time later.
+    """Measure how far partials stand out of each frame and how long they persist.
 
     Args:
         partials: [T, F] dB.
         audio: frame sizes.
 
     Returns:
-        In each of _BANDS + 1 bands of frequency: their log deviation [T, bands], their energy [T, bands], then for
-        each of _LAGS their product with the partials that much later, [T - lag, bands].
+        In _BANDS + 1 bands of frequency: the log deviation of the partials [T, bands], their energy [T, bands], and
+        for each of _LAGS the product with the partials that much later, [T - lag, bands].
     """
     edges = np.geomspace(4, partials.shape[1], _BANDS + 2).astype(int)  # two frequencies in the lowest band
 
