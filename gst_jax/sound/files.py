@@ -35,6 +35,7 @@ _DEPTHS = frozenset("PCM_U8 PCM_S8 PCM_16 PCM_24 PCM_32 FLOAT DOUBLE ULAW ALAW".
 _SHORT = re.compile(r"^ *(?:data|SSND|riff|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _CUT_OGG = re.compile(r"lacks an end-of-stream bit|without an End-Of-Stream flag")
 _MPEG = frozenset(bytes((0xFF, low)) for low in range(0xE0, 0x100))  # how a frame of MPEG audio begins
+_OTHERS = frozenset({b"RI", b"RF", b"FO", b"fL", b"Og", b"ca", b".s"})  # how files of other kinds begin
 _WELL_KNOWN = frozenset({"WAV", "W64", "AIFF", "AU", "CAF"})  # to libsndfile, unless they are damaged
 _STREAMED_SIZE = 0x7FF0_0000  # from here on a chunk size means "unknown": the writer could not seek back
 _MISSED = 0.1  # seconds of sound that a file may lack without a word
@@ -162,7 +163,8 @@ def _plain_header(path: Path) -> Header | None:
     import soundfile
 
     with path.open("rb") as stream:  # of MPEG, libsndfile's decoder would write its own complaints on the screen
-        if skip_tag(stream) in _MPEG or path.suffix.lower() in (".mp3", ".mp2", ".mp1"):
+        start = skip_tag(stream)
+        if start in _MPEG or (path.suffix.lower() in (".mp3", ".mp2", ".mp1") and start not in _OTHERS):
             return None
     try:
         with _open(path) as file:
