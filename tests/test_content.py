@@ -1,8 +1,12 @@
+"""Transcription of known music, and the agreement of two transcriptions."""
+
 import numpy as np
 import pytest
+import scipy.sparse
+from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from gst_jax.evaluation.metrics import content
-from gst_jax.evaluation.metrics.transcription import find_chords, transcribe
+from gst_jax.evaluation.metrics.transcription import find_beats, find_chords, transcribe
 
 RATE = 16_000
 
@@ -63,6 +67,37 @@ def test_clicks_give_their_onsets_and_their_beats():
     assert content.event_f_measure(heard.beats, times, 0.03) > 0.9
 
 
+@pytest.mark.parametrize("tempo", [72, 96, 120, 160])
+def test_the_beat_follows_the_tempo(tempo):
+    """A pulse on every beat, with softer ones between, starting late."""
+    strength = np.random.default_rng(0).uniform(0, 0.05, 3000)
+    beats = np.arange(0.8, 29.5, 60 / tempo)
+    strength[np.round(100 * beats).astype(int)] = 1
+    strength[np.round(100 * (beats + 30 / tempo)).astype(int)] = 0.4
+    assert content.event_f_measure(find_beats(strength), beats, 0.07) > 0.95
+
+
+def test_a_tune_played_higher_is_the_same_tune_higher():
+    low, high = (transcribe(play([(s, pitch + shift, n) for s, pitch, n in TUNE], 4), RATE) for shift in (0, 5))
+    assert content.note_f_measure(low.notes + [0, 5], high.notes) == 1
+    assert content.note_f_measure(low.notes, high.notes) < 0.5
+    np.testing.assert_allclose(low.onsets, high.onsets, atol=0.03)
+
+
+def test_transcription_does_not_depend_on_the_level():
+    wave = play(TUNE, 4)
+    agreement = content.agreement(transcribe(wave, RATE), transcribe(0.1 * wave, RATE))
+    assert min(agreement.values()) > 0.95
+
+
+def test_a_progression_of_chords_is_named_bar_by_bar():
+    roots = [(60, 4), (57, 3), (53, 4), (55, 4)]  # C, A minor, F, G
+    notes = [(2 * bar, root + step, 1.9) for bar, (root, third) in enumerate(roots) for step in (0, third, 7)]
+    heard = transcribe(play(notes, 8), RATE)
+    middles = [heard.chords[round((2 * bar + 0.9) / 0.032)] for bar in range(4)]
+    assert middles == [0, 12 + 9, 5, 7]
+
+
 def test_silence_is_heard_as_nothing():
     heard = transcribe(np.zeros(3 * RATE, np.float32), RATE)
     assert not heard.roll.any() and not len(heard.notes) and not len(heard.onsets) and not len(heard.beats)
@@ -80,6 +115,25 @@ def test_event_f_measure_by_hand():
 def test_matching_is_as_large_as_can_be():
     # The nearest pair first (1.04 with 1.05) would leave 1.00 and 1.09 unmatched.
     assert content.event_f_measure(np.array([1.0, 1.05]), np.array([1.04, 1.09]), 0.05) == 1
+
+
+def largest_matching(pairs):
+    """Count the pairs of a largest one-to-one matching, pairs [n, m] that may be matched."""
+    return int((maximum_bipartite_matching(scipy.sparse.csr_matrix(pairs)) >= 0).sum())
+
+
+def test_f_measures_are_those_of_a_largest_matching():
+    """The definition of mir_eval and MIREX, for events and for notes."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        one, other = (np.sort(rng.uniform(0, 3, rng.integers(1, 30))) for _ in range(2))
+        near = np.abs(one[:, None] - other) <= 0.05
+        expected = 2 * largest_matching(near) / (len(one) + len(other))
+        assert content.event_f_measure(one, other, 0.05) == pytest.approx(expected)
+        pitches = [rng.integers(60, 63, len(times)) for times in (one, other)]
+        expected = 2 * largest_matching(near & (pitches[0][:, None] == pitches[1])) / (len(one) + len(other))
+        notes = [np.stack(part, axis=1) for part in ((one, pitches[0]), (other, pitches[1]))]
+        assert content.note_f_measure(*notes) == pytest.approx(expected)
 
 
 def test_note_f_measure_asks_for_the_same_semitone():
@@ -107,3 +161,20 @@ def test_the_same_sound_for_every_song_is_at_chance():
     songs = [transcribe(play([(0.5, pitch, 2)], 3), RATE) for pitch in (50, 57, 61)]
     found = content.above_chance(songs, [songs[0]] * 3)
     assert all(np.allclose(values, 0) for values in found.values())
+
+
+def test_a_shorter_conversion_is_compared_as_far_as_it_goes():
+    whole, part = transcribe(play(TUNE, 4), RATE), transcribe(play(TUNE, 4)[: 2 * RATE], RATE)
+    found = content.agreement(whole, part)
+    assert set(found) == set(content.MEASURES) and found["pitch"] > 0.9
+
+
+def test_two_silences_agree():
+    silent = transcribe(np.zeros(2 * RATE, np.float32), RATE)
+    assert set(content.agreement(silent, silent).values()) == {1.0}
+
+
+def test_one_song_alone_has_no_chance_to_subtract():
+    song = transcribe(play(TUNE, 4), RATE)
+    found = content.above_chance([song], [song])
+    assert all(values == pytest.approx([1.0]) for values in found.values())

@@ -1,19 +1,25 @@
+"""What a run is measured on, how it is analysed, and what the report says."""
+
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
 from gst_jax import config, corpus, data, evaluation
 from gst_jax.config import AudioConfig, ConfigError
-from gst_jax.evaluation import analysis, criteria, scores, songs
-from gst_jax.evaluation.metrics import texture
+from gst_jax.corpus import library
+from gst_jax.evaluation import analysis, criteria, measure, scores, songs
+from gst_jax.evaluation.metrics import style, texture
+from gst_jax.evaluation.progress import shown
 from gst_jax.learning import checkpoint, cyclegan
 from gst_jax.runs.directory import RunDirectory
-from gst_jax.sound import fine_structure, resample
+from gst_jax.sound import fine_structure, resample, write_wave
 
 AUDIO = AudioConfig(n_mels=64)
 RATE = AUDIO.sample_rate
@@ -82,7 +88,10 @@ def run_dir(tmp_path_factory, audio_dir):
 
 @pytest.mark.slow
 def test_held_out_tracks_are_evaluated_with_every_rival(run_dir, tmp_path):
-    report = evaluation.evaluate(run_dir, strengths=(0.5,))
+    bars = Bars()
+    report = evaluation.evaluate(run_dir, strengths=(0.5,), progress=bars)
+    assert bars.done["harp to organ"] == bars.done["organ to harp"] == 8 * 2 and bars.done["figures"] == 8
+    assert bars.done["true organ"] == bars.done["true harp"] == 1  # the tracks it trained on
     generators = {key: checkpoint.load_generator(RunDirectory.open(run_dir), key) for key in ("ab", "ba")}
     assert report["run"] == run_dir.name and report["weights"] == checkpoint.digest(generators)
     assert report["split"] == "held out" and set(report["directions"]) == {"harp_to_organ", "organ_to_harp"}
@@ -115,14 +124,177 @@ def test_no_track_is_shared(run_dir):
         assert not sources & {track.tobytes() for track in material.reference[target]}, (source, target)
 
 
-def test_a_run_without_held_out_tracks_cannot_be_evaluated(run_dir, tmp_path):
+def test_a_run_without_held_out_tracks_is_refused_before_anything_is_read(run_dir, monkeypatch):
+    monkeypatch.setattr(data, "read_mono", lambda *_: pytest.fail("it was read"))
     run = RunDirectory.open(run_dir)
     settings = replace(run.config, data=replace(run.config.data, held_out_fraction=0.0))
     levels = {genre.name: genre.statistics for genre in data.load_pair(run.pair, run.audio_dir, settings)}
-    with pytest.raises(ConfigError, match="no track of harp was held out"):
+    with pytest.raises(ConfigError, match="no track of harp was held out") as refusal:
         songs.gather(replace(run, config=settings, statistics=levels), "test")
-    with pytest.raises(ConfigError, match="unknown split 'train'"):
+    assert "more tracks or a data.held_out_fraction above 0" in str(refusal.value)
+    with pytest.raises(ConfigError, match="unknown split 'train'; there are validation, test"):
         songs.gather(run, "train")
+
+
+def test_the_genre_without_a_held_out_track_is_named(run_dir, monkeypatch):
+    run = RunDirectory.open(run_dir)
+    harp, organ = data.load_run(run)
+    monkeypatch.setattr(data, "load_run", lambda run, progress: (harp, replace(organ, held_out=[])))
+    with pytest.raises(ConfigError, match="no track of organ was held out"):
+        songs.gather(run, "test")
+
+
+class Bars:
+    """Stands in for tqdm: remembers each bar's name and how many of its items were done."""
+
+    def __init__(self):
+        self.done = {}
+
+    def __call__(self, items, desc, unit, total=None):
+        self.done[desc] = 0
+        for item in items:
+            yield item
+            self.done[desc] += 1
+
+
+def test_every_set_of_tracks_is_read_under_a_bar(run_dir):
+    bars = Bars()
+    measure.prepare(RunDirectory.open(run_dir), "test", bars)
+    assert bars.done == {
+        "reading harp": 1,
+        "reading organ": 1,
+        "reading harp held out": 2,
+        "reading organ held out": 2,
+        "learning to tell genres apart": 2,
+        "real harp": 2,
+        "real organ": 2,
+    }
+
+
+def test_without_progress_or_without_work_there_is_no_bar():
+    bars = Bars()
+    assert list(shown([1, 2], None, "what", "track")) == list(shown([1, 2], bars, "what", "track")) == [1, 2]
+    assert list(shown([], bars, "nothing", "track")) == [] and bars.done == {"what": 2}
+
+
+def test_songs_are_judged_by_the_embedding_of_the_training_tracks(run_dir):
+    run = RunDirectory.open(run_dir)
+    judge = measure.prepare(run, "test")
+    expected = analysis.fit_embedding(judge.material.training, RATE)
+    np.testing.assert_array_equal(judge.embedding.projection, expected.projection)
+    for genre, tracks in judge.material.reference.items():
+        for track, windows in zip(tracks, judge.reference[genre], strict=True):
+            np.testing.assert_array_equal(windows, analysis.embed(track, RATE, expected))
+            np.testing.assert_array_equal(judge.embed(track), windows)
+            np.testing.assert_allclose(judge.analyse(track).windows, windows, rtol=1e-4)
+
+
+@pytest.fixture
+def report_of(monkeypatch):
+    """Evaluate a run on no song at all, which leaves what is said of the run itself."""
+    embedding = style.StyleEmbedding(("a", "b"), np.zeros(1), np.eye(1), np.array([[0.0], [4.0]]))
+    right, wrong = np.full((3, 1), -1.0), np.full((3, 1), 5.0)
+    reference = {"a": [right, right, wrong], "b": [wrong]}
+
+    def prepare(run, split, progress):
+        return measure.Judge(run, songs.Material((), {}, {}, {}), embedding, reference)
+
+    monkeypatch.setattr(measure, "prepare", prepare)
+    return evaluation.evaluate
+
+
+def test_a_report_says_how_many_real_tracks_are_recognised(run_dir, report_of):
+    assert report_of(run_dir)["classifier"] == {"a": pytest.approx(2 / 3), "b": 1.0}
+
+
+def test_a_report_says_which_run_it_measured_and_how_that_was_trained(run_dir, report_of, tmp_path):
+    shutil.copytree(run_dir, tmp_path / "a_b")
+    assert report_of(tmp_path / "a_b")["trained"] is None
+    run = RunDirectory.open(tmp_path / "a_b")
+    replace(run, history=({"commit": "first"}, {"commit": "last"})).write()
+    found = report_of(tmp_path / "a_b")
+    assert found["run"] == "a_b" and found["trained"] == {"commit": "last"} and found["split"] == "held out"
+    assert str(tmp_path) not in json.dumps(found)  # no folder of the machine
+
+
+def test_the_digest_in_a_report_changes_with_either_generator(run_dir, report_of, tmp_path):
+    digests = {report_of(run_dir)["weights"], report_of(run_dir)["weights"]}
+    assert len(digests) == 1
+    settings = RunDirectory.open(run_dir).config
+    for number, direction in enumerate(("ab", "ba")):
+        path = tmp_path / direction
+        shutil.copytree(run_dir, path)
+        shutil.rmtree(path / "checkpoints")
+        parameters = cyclegan.init_parameters(settings)
+        changed = jax.tree.map(lambda leaf: leaf + np.float32(1e-3), parameters["generator"][direction])
+        parameters["generator"] |= {direction: changed}
+        with checkpoint.open_checkpoints(RunDirectory.open(path)) as checkpoints:
+            checkpoint.save(checkpoints, cyclegan.start_from(parameters, settings))
+        digests.add(report_of(path)["weights"])
+        assert len(digests) == number + 2
+
+
+@pytest.fixture
+def tunes(tmp_path, monkeypatch):
+    """Stand in for the built-in corpus: two tunes, of whose versions one is a little longer."""
+    rng = np.random.default_rng(0)
+    lengths = {"rearranged/rock": 1.0, "rearranged/jazz": 1.1, "reorchestrated/rock_as_folk": 0.9}
+    for folder, seconds in lengths.items():
+        for number in range(2):
+            path = tmp_path / "paired/test" / folder / f"tune_{number:02}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_wave(path, (0.1 * rng.standard_normal(int(seconds * RATE))).astype(np.float32), RATE)
+    monkeypatch.setattr(corpus, "build", lambda directory: tmp_path)
+    return tmp_path / "paired/test"
+
+
+def test_paired_tunes_are_cut_to_their_common_length(tunes):
+    found = songs._paired("test", "rock", "jazz", AUDIO, None)
+    assert [song.name for song in found] == ["tune_00", "tune_01"]
+    for song in found:
+        source, truth = (
+            data.read_mono(tunes / "rearranged" / genre / f"{song.name}.wav", AUDIO) for genre in ("rock", "jazz")
+        )
+        np.testing.assert_array_equal(song.source, source)
+        assert set(song.truths) == {"rearranged"}  # no one plays rock with the instruments of jazz
+        np.testing.assert_array_equal(song.truths["rearranged"], truth[:RATE])
+
+
+def test_a_tune_that_was_reorchestrated_has_that_truth_too(tunes):
+    shutil.copytree(tunes / "rearranged/rock", tunes / "rearranged/folk")
+    for song in songs._paired("test", "rock", "folk", AUDIO, None):
+        assert set(song.truths) == {"rearranged", "reorchestrated"}
+        assert {len(part) for part in (song.source, *song.truths.values())} == {int(0.9 * RATE)}
+
+
+def test_reference_tunes_are_rendered_once(tmp_path, monkeypatch):
+    asked = []
+
+    def render(file):
+        asked.append((file.split, file.tune, file.source, file.target))
+        return np.random.default_rng(file.tune).normal(0, 0.1, (44_100, 2)).astype(np.float32)
+
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path))
+    monkeypatch.setattr(library, "samples_of", render)
+    bars = Bars()
+    first = songs._reference("rock", AUDIO, bars)
+    again = songs._reference("rock", AUDIO, bars)
+    assert asked == [("reference", number, "rock", "rock") for number in range(8)]
+    assert bars.done == {"rendering rock to compare to": 8}
+    assert len({track.tobytes() for track in first}) == 8
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_command_makes_no_folder_and_takes_no_stray_word(run_dir, tmp_path):
+    for arguments, message in (
+        ([f"--out={tmp_path / 'none' / 'f.json'}"], f"there is no folder {tmp_path / 'none'}; make it first"),
+        (["folk"], "unexpected argument 'folk'; options begin with --"),
+    ):
+        command = [sys.executable, "-m", "gst_jax.evaluate", f"--run={run_dir}", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
+    assert not any(tmp_path.iterdir())
 
 
 def test_the_command_names_what_is_wrong_in_one_line(tmp_path):
@@ -154,7 +326,7 @@ def test_the_command_prints_the_table_and_writes_figures_with_their_origin(run_d
 
 
 @pytest.mark.parametrize("setting", ["data.corpus_tracks=60", "data.speed_semitones=2"])
-def test_one_ear_judges_every_run_of_the_built_in_corpus(monkeypatch, tmp_path, setting):
+def test_one_embedding_judges_every_run_of_the_built_in_corpus(monkeypatch, tmp_path, setting):
     """Whatever a run made of the corpus, its measures learn from the usual tracks, or figures were not comparable."""
 
     def load(pair, audio_dir, settings, progress):
@@ -179,17 +351,13 @@ def test_the_built_in_corpus_is_told_apart_and_an_equaliser_does_not_pass(tmp_pa
     genres = data.load_pair(("folk", "jazz"), None, settings)
     levels = {genre.name: genre.statistics for genre in genres}
     run = RunDirectory(path=tmp_path, pair=("folk", "jazz"), config=settings, statistics=levels)
-    material = songs.gather(run, "validation")
+    judge = measure.prepare(run, "validation")
+    embedding = judge.embedding
     assert corpus.default_directory().is_dir()
-    embedding = analysis.fit_embedding(material.training, RATE)
-    reference = {
-        genre: [analysis.embed(track, RATE, embedding) for track in tracks]
-        for genre, tracks in material.reference.items()
-    }
-    for genre, tracks in reference.items():
+    for genre, tracks in judge.reference.items():
         assert np.mean([embedding.log_odds(windows, genre).mean() > 0 for windows in tracks]) >= 0.9
-    for (source, target), tunes in material.songs.items():
-        judged = scores.StyleJudge(embedding, source, target, reference)
+    for (source, target), tunes in judge.material.songs.items():
+        judged = scores.StyleJudge(embedding, source, target, judge.reference)
         rng = np.random.default_rng(0)
         recoloured = [
             embedding.embed(texture.describe(texture.recolour(analysis.power_of(tune.source, RATE), rng), AUDIO))
@@ -198,9 +366,9 @@ def test_the_built_in_corpus_is_told_apart_and_an_equaliser_does_not_pass(tmp_pa
         distance = {
             name: judged.measure(tracks)["kernel distance to target"].value
             for name, tracks in {
-                "source": [analysis.embed(tune.source, RATE, embedding) for tune in tunes],
+                "source": [judge.embed(tune.source) for tune in tunes],
                 "recoloured": recoloured,
-                "truth": [analysis.embed(tune.truths["rearranged"], RATE, embedding) for tune in tunes],
+                "truth": [judge.embed(tune.truths["rearranged"]) for tune in tunes],
             }.items()
         }
         assert distance["truth"] < 0.2 * distance["source"]

@@ -1,6 +1,10 @@
+"""The measures, against references of other origin."""
+
+import librosa
 import numpy as np
 import pytest
-import scipy.fft
+import scipy.linalg
+import scipy.stats
 
 from gst_jax.config import AudioConfig
 from gst_jax.evaluation.metrics import bootstrap, closeness, style, texture
@@ -32,9 +36,9 @@ def test_what_lies_below_the_floor_counts_as_silence():
     assert closeness.log_spectral_distance(np.zeros((3, 5)), np.full((3, 5), 1e-4)) == 0
 
 
-def test_cepstra_are_the_orthonormal_dct_without_the_level():
+def test_cepstra_are_librosas_without_the_level():
     log_mel = 10 * noise(20, 64)
-    expected = scipy.fft.dct(log_mel, type=2, norm="ortho", axis=-1)[:, 1:13]
+    expected = librosa.feature.mfcc(S=log_mel.T, n_mfcc=13).T[:, 1:]
     np.testing.assert_allclose(closeness.mfcc(log_mel), expected, atol=1e-4)
     np.testing.assert_allclose(closeness.mfcc(log_mel + 6), closeness.mfcc(log_mel), atol=1e-4)
 
@@ -64,6 +68,25 @@ def test_bootstrap_is_deterministic_and_of_no_width_for_equal_tracks():
     values = noise(9)
     assert bootstrap.mean(values) == bootstrap.mean(values)
     assert bootstrap.mean([2.0, 2.0, 2.0]) == (2, 2, 2)
+
+
+def test_the_interval_of_a_mean_is_scipys():
+    values = noise(15).astype(float)
+    theirs = scipy.stats.bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(1)
+    ).confidence_interval
+    ours = bootstrap.mean(values)
+    assert ours.value == values.mean()
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.06)  # 1000 draws against 20,000
+
+
+def test_draws_without_a_figure_are_left_out():
+    def figure(draw):
+        return float(draw[0]) if draw[0] else np.nan
+
+    assert bootstrap.bootstrap(figure, 3).low == 1
+    assert all(np.isnan(bootstrap.bootstrap(lambda draw: np.nan, 3)))
+    assert bootstrap.bootstrap(lambda draw: 5.0 if len(set(draw)) == 3 else np.nan, 3) == (5, 5, 5)
 
 
 def test_recentring_puts_a_figure_that_drawing_biases_inside_its_interval():
@@ -134,15 +157,38 @@ def test_frechet_distance_of_known_gaussians():
     assert np.isnan(style.frechet_distance(square[:1], square))
 
 
+def test_frechet_distance_is_that_of_the_matrix_square_root():
+    one, other = noise(40, 5), noise(60, 5, seed=1) @ noise(5, 5, seed=2) + 1
+    covariances = [np.cov(part.T) for part in (one, other)]
+    root = np.trace(scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real)
+    means = np.sum((one.mean(axis=0) - other.mean(axis=0)) ** 2)
+    expected = means + sum(map(np.trace, covariances)) - 2 * root
+    assert style.frechet_distance(one, other) == pytest.approx(expected, rel=1e-5)
+    assert style.frechet_distance(one, other) == pytest.approx(style.frechet_distance(other, one), rel=1e-5)
+
+
+def test_the_kernel_mean_of_two_tracks_is_the_double_loop():
+    one, other = [noise(3, 2), noise(5, 2, seed=1)], [noise(4, 2, seed=2), noise(2, 2, seed=3), noise(1, 2, seed=4)]
+    expected = [
+        [np.mean([np.exp(-np.sum((x - y) ** 2) / (2 * 1.5**2)) for x in track for y in part]) for part in other]
+        for track in one
+    ]
+    np.testing.assert_allclose(style.kernel_means(one, other, 1.5), expected, rtol=1e-5)
+
+
+def test_the_width_of_the_kernel_is_the_median_distance():
+    assert style.bandwidth(np.array([[0.0], [1.0], [3.0]])) == 2  # of 1, 2 and 3
+
+
 def test_diversity_is_the_distance_between_centres():
     assert style.diversity([np.zeros((3, 2)), np.tile([3.0, 4.0], (2, 1))]) == pytest.approx(5)
 
 
 def test_the_embedding_tells_apart_what_differs_between_tracks_not_within():
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
 
     def track(genre):
-        windows = random.normal(0, 1, (20, 6))
+        windows = rng.normal(0, 1, (20, 6))
         windows[:, 0] = 0.3 * windows[:, 0] + (genre == "b")  # small, but steady in a track
         windows[:, 1] *= 50  # large, but only within tracks
         return [windows]
@@ -157,15 +203,49 @@ def test_the_embedding_tells_apart_what_differs_between_tracks_not_within():
     assert lengths[0] > 2 * lengths[1]
 
 
+def random_tracks(rng, genres="ab", dimensions=6):
+    """Draw four tracks per genre, each of two versions of 15 windows, [15, D]."""
+    centres = {genre: rng.normal(0, 3, (4, dimensions)) for genre in genres}
+    return {
+        genre: [[rng.normal(c, 1, (15, dimensions)) for _ in range(2)] for c in centres[genre]] for genre in genres
+    }
+
+
+def test_one_unit_of_the_embedding_is_the_deviation_within_a_track():
+    tracks = random_tracks(np.random.default_rng(0))
+    embedding = style.fit_embedding(tracks)
+    windows = [np.concatenate(versions) for group in tracks.values() for versions in group]
+    scale = np.concatenate(windows).std(axis=0)
+    inner = np.concatenate([track - track.mean(axis=0) for track in windows]) / scale
+    within = inner.T @ inner / len(inner)
+    shrunken = 0.7 * within + 0.3 * np.eye(6) * np.trace(within) / 6
+    directions = embedding.projection * scale[:, None]
+    np.testing.assert_allclose(directions.T @ shrunken @ directions, np.eye(6), atol=1e-9)
+    between = np.cov(np.stack([embedding.embed(track).mean(axis=0) for track in windows]).T)
+    np.testing.assert_allclose(between, np.diag(np.diag(between)), atol=1e-9)
+    assert (np.diff(np.diag(between)) <= 0).all()  # the direction that tells most comes first
+
+
+def test_log_odds_are_those_of_unit_gaussians_about_the_centroids():
+    embedding = style.fit_embedding(random_tracks(np.random.default_rng(1), genres="abc"))
+    windows = noise(9, embedding.projection.shape[1]).astype(float)
+    densities = {
+        genre: scipy.stats.multivariate_normal(centroid, np.eye(len(centroid))).logpdf(windows)
+        for genre, centroid in zip("abc", embedding.centroids, strict=True)
+    }
+    expected = densities["b"] - np.maximum(densities["a"], densities["c"])
+    np.testing.assert_allclose(embedding.log_odds(windows, "b"), expected, atol=1e-8)
+
+
 AUDIO = AudioConfig(n_mels=64)
 
 
 def music(seconds=8, seed=0, rate=2.0):
     """Decaying harmonic tones over soft noise."""
-    random = np.random.default_rng(seed)
-    wave = 1e-3 * random.standard_normal(seconds * 16000)
+    rng = np.random.default_rng(seed)
+    wave = 1e-3 * rng.standard_normal(seconds * 16000)
     for start in np.arange(0, seconds - 1, 1 / rate):
-        wave[int(start * 16000) :][:8000] += tone(random.integers(48, 72), 0.5)
+        wave[int(start * 16000) :][:8000] += tone(rng.integers(48, 72), 0.5)
     return wave.astype(np.float32)
 
 
@@ -214,3 +294,38 @@ def test_recolouring_is_a_smooth_gain_with_a_shift_of_pitch():
     peak[0, 200] = 1
     moved = {int(np.argmax(texture.recolour(peak, np.random.default_rng(seed)))) for seed in range(20)}
     assert len(moved) > 5 and min(moved) >= 200 * 2 ** (-4 / 12) - 1 and max(moved) <= 200 * 2 ** (4 / 12) + 1
+
+
+def features(wave):
+    """Return the mean texture of a sound, by part: rates [7, 8], change [32], partials [9], persistence [3, 9]."""
+    mean = texture.describe(power_of(wave.astype(np.float32)), AUDIO).mean(axis=0)
+    assert len(mean) == 56 + 32 + 9 + 27
+    return mean[:56].reshape(7, 8), mean[56:88], mean[88:97], mean[97:].reshape(3, 9)
+
+
+def test_partials_stand_out_and_persist_in_a_held_tone_but_not_in_noise():
+    time = np.arange(6 * 16000) / 16000
+    held = sum(np.sin(2 * np.pi * 220 * k * time) / k for k in range(1, 20)) + 1e-3 * noise(len(time))
+    (_, _, out_of_tone, kept_of_tone), (_, _, out_of_noise, kept_of_noise) = (
+        features(0.1 * held),
+        features(0.1 * noise(len(time))),
+    )
+    assert (out_of_tone[3:7] > out_of_noise[3:7] + 0.2).all()
+    assert (kept_of_tone[:, 3:7] > 0.9).all() and (kept_of_noise[1:, 3:7] < 0.3).all()
+
+
+def test_texture_tells_attack_from_the_same_sound_backwards():
+    """Time turned round leaves the modulation spectrum as it is, but not the skewness of the change."""
+    wave = music(rate=2.0)
+    (there, change, *_), (back, turned, *_) = features(wave), features(wave[::-1])
+    np.testing.assert_allclose(there, back, atol=0.3)
+    skewness = slice(8, 16)
+    assert change[skewness].mean() > 0.5 and turned[skewness].mean() < -0.5
+
+
+def test_a_recolouring_is_drawn_anew_each_time_and_the_same_from_the_same_seed():
+    power = power_of(music(seconds=2))
+    rng = np.random.default_rng(3)
+    first, second = texture.recolour(power, rng), texture.recolour(power, rng)
+    assert first.shape == power.shape and np.abs(10 * np.log10(first / second)).max() > 3
+    np.testing.assert_array_equal(first, texture.recolour(power, np.random.default_rng(3)))
