@@ -32,11 +32,12 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
     logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
-    from gst_jax import config, data
     from gst_jax.runs import startup
 
     startup.prepare()
     with startup.plain_messages():
+        from gst_jax import config, data
+
         pairs = data.find_pairs(_PAIR.value, _AUDIO_DIR.value, default="folk_rock")
         if len(pairs) > 1 and _RUN_DIR.value:
             raise config.ConfigError("--run_dir holds one run; leave it out with --pair=all, or name one pair")
