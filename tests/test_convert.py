@@ -402,6 +402,6 @@ def test_an_hour_converts_to_the_sample_in_little_memory(tmp_path, rate, channel
     arguments = ["--run=pretrained/folk_rock", "--to=rock", str(tmp_path / "hour.flac"), f"--out={tmp_path / 'out'}"]
     done = subprocess.run([sys.executable, "-c", measured, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    header = sound.read_header(tmp_path / "out" / "hour.flac")
+    header = sound.read_header(tmp_path / "out" / "hour.rock.flac")
     assert (header.frames, header.sample_rate, header.channels) == (3600 * rate + 7, rate, channels)
     assert float(done.stdout.splitlines()[-1]) < 1500

@@ -274,3 +274,11 @@ def test_mutated_files_end_in_sound_or_in_one_line(tmp_path, suffix):
         assert len(planned.refused) + len(failed) + len(list((tmp_path / "out").glob(f"{number}.*"))) == 1
         for target in (tmp_path / "out").glob(f"{number}.*"):
             assert np.isfinite(sound.read_wave(target).samples).all()
+
+
+@pytest.mark.parametrize("channels", range(1, 9))
+@pytest.mark.parametrize("suffix", ["flac", "wav", "m4a"])
+def test_every_number_of_channels_is_read_in_its_order(tmp_path, suffix, channels):
+    samples = tone(3, 8_000, channels) * np.linspace(0.2, 1, channels, dtype=np.float32)
+    sound.write_wave(tmp_path / f"in.{suffix}", samples, 8_000, "ALAC" if suffix == "m4a" else "PCM_16")
+    assert sound.read_wave(tmp_path / f"in.{suffix}").samples == pytest.approx(samples, abs=2**-15)

@@ -80,13 +80,12 @@ def _states_length(path: Path, codec: str) -> bool:
     return codec == "flac" or any(name in start for name in (b"Xing", b"Info", b"VBRI"))
 
 
-def read_blocks(path: Path, header: Header, skip: int = 0) -> Iterator[Array]:
+def read_blocks(path: Path, header: Header) -> Iterator[Array]:
     """Decode a file piece by piece, past its damaged places.
 
     Args:
         path: of the file.
         header: of `read_header`, whose sample rate all pieces get.
-        skip: samples at the start to leave out.
 
     Yields:
         float32 [n, C].
@@ -101,14 +100,14 @@ def read_blocks(path: Path, header: Header, skip: int = 0) -> Iterator[Array]:
             layout = layout or frame.layout  # of the first, to which parts of another kind are brought
             if kind != (frame.format.name, frame.layout.name, frame.sample_rate):
                 kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-                resampler = av.AudioResampler(format="fltp", layout=layout, rate=header.sample_rate)
+                # Channels side by side: PyAV reads the planes of eight channels from where they are not.
+                resampler = av.AudioResampler(format="flt", layout=layout, rate=header.sample_rate)
             frame.pts = None
             for part in resampler.resample(frame):
-                block = part.to_ndarray().T[:left]
+                block = part.to_ndarray().reshape(-1, len(part.layout.channels))[:left]
                 left -= len(block)
-                skip, block = max(0, skip - len(block)), block[skip:]
                 if len(block):
-                    yield np.ascontiguousarray(block)
+                    yield block
 
 
 def read_tags(path: Path) -> dict[str, str]:
@@ -142,8 +141,8 @@ def write_blocks(
         into = av.AudioResampler(format=stream.format, layout=stream.layout, rate=sample_rate, frame_size=size)
         written = 0
         for block in blocks:
-            planes = np.ascontiguousarray(np.clip(block.T, -1, 1), np.float32)
-            frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=_layout(channels))
+            packed = np.ascontiguousarray(np.clip(block, -1, 1), np.float32).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=_layout(channels))
             frame.sample_rate, frame.pts, frame.time_base = sample_rate, written, Fraction(1, sample_rate)
             written += len(block)
             for part in into.resample(frame):
