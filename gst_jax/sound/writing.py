@@ -45,6 +45,7 @@ _NEXT_DEPTH = {  # where a format lacks the source's
     "FLOAT": ("PCM_24",),
     "DOUBLE": ("FLOAT", "PCM_24"),
 }
+_M4A_CHANNELS = frozenset({1, 2, 5, 6})  # whose layouts FFmpeg's two encoders take
 _AAC_RATES = frozenset(
     (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000)
 )
@@ -282,8 +283,11 @@ def _as_deep(kind: Kind, header: Header) -> str:
 
 def _m4a(path: object, sample_rate: int, channels: int, subtype: str) -> Kind:
     kind = Kind("M4A", subtype)
-    if sample_rate not in _AAC_RATES and subtype == "AAC":
-        raise AudioError(f"cannot write {path} as M4A AAC at {sample_rate} Hz; a .flac or .wav can hold it")
+    if (sample_rate not in _AAC_RATES and subtype == "AAC") or channels not in _M4A_CHANNELS:
+        raise AudioError(
+            f"cannot write {path} as M4A {subtype} with {channels} channels at {sample_rate} Hz; a .flac or .wav can "
+            "hold it"
+        )
     return kind
 
 
