@@ -43,10 +43,8 @@ def _prepare(pairs: dict[str, tuple[str, str]], settings: Config) -> None:
     from gst_jax import data
 
     settings = data.settings_for(_AUDIO_DIR.value, settings)
-    genres: dict[str, Genre] = {}
-    for pair in pairs.values():
-        for genre in data.load_pair(pair, _AUDIO_DIR.value, settings, tqdm):
-            genres[genre.name] = genre
+    names = list(dict.fromkeys(genre for pair in pairs.values() for genre in pair))
+    genres = {genre.name: genre for genre in data.load_each(names, _AUDIO_DIR.value, settings, tqdm)}
     _print_genres(genres)
     batches = {name: data.Batches(genres[a], genres[b], settings) for name, (a, b) in pairs.items()}
     print("timing a few batches; compiling them may take a minute", file=sys.stderr)

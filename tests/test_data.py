@@ -275,6 +275,22 @@ def test_damage_that_only_decoding_shows_is_refused_and_leaves_nothing(rng, tmp_
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
+def test_damaged_sound_of_all_genres_is_named_in_one_message(rng, tmp_path, monkeypatch):
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
+    samples = noise(rng, 3)
+    for genre in "abc":
+        (tmp_path / genre).mkdir()
+        soundfile.write(tmp_path / genre / "fine.wav", samples, 16_000, "FLOAT")
+    samples[40_000] = np.nan
+    for genre in "ac":
+        soundfile.write(tmp_path / genre / "bad.wav", samples, 16_000, "FLOAT")
+    with pytest.raises(AudioError) as raised:
+        data.load_each(["a", "b", "c"], tmp_path, replace(CONFIG, data=ALL))
+    first, *lines = str(raised.value).splitlines()
+    assert first == "2 files cannot be used:"
+    assert [str(tmp_path / genre / "bad.wav") in line for genre, line in zip("ac", lines, strict=True)] == [True] * 2
+
+
 @pytest.mark.parametrize(("wave", "what"), [(np.nan, "NaN"), (0.0, "silent")])
 def test_a_held_out_file_is_looked_at_as_a_training_file_is(rng, tmp_path, wave, what):
     files = [tmp_path / "a" / f"{name}.wav" for name in "uvwxyz"]

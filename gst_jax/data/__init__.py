@@ -3,7 +3,7 @@
 from gst_jax.data.batches import Batches
 from gst_jax.data.genres import Genre, Track, load_genre, load_genres, split_tracks
 from gst_jax.data.recordings import read_mono
-from gst_jax.data.sources import as_trained, find_pairs, load_pair, load_run, sample_tracks, settings_for
+from gst_jax.data.sources import as_trained, find_pairs, load_each, load_pair, load_run, sample_tracks, settings_for
 
 __all__ = [
     "Batches",
@@ -11,6 +11,7 @@ __all__ = [
     "Track",
     "as_trained",
     "find_pairs",
+    "load_each",
     "load_genre",
     "load_genres",
     "load_pair",

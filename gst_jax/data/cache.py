@@ -23,6 +23,16 @@ Skipped = tuple[Path, str]  # a file, and why
 _MIN_DEVIATION = 1.0  # dB: a band that never moves must not have its noise blown up
 
 
+class BadFiles(AudioError):
+    """Files that cannot be used, in one message."""
+
+    def __init__(self, errors: Sequence[AudioError]) -> None:
+        """Put the errors, one per file, in one message."""
+        self.errors = tuple(errors)
+        lines = [f"{len(errors)} files cannot be used:"] if len(errors) > 1 else []
+        super().__init__("\n".join([*lines, *map(str, errors)]))
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to decode for a genre that is not in the cache."""
@@ -69,7 +79,8 @@ def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progre
         progress: called like `tqdm.tqdm` on the tracks; None is silent.
 
     Raises:
-        AudioError: when files are damaged, naming all of them, or none can be trained on.
+        BadFiles: when files are damaged, naming all of them.
+        AudioError: when no file can be trained on.
     """
     plan.index.parent.mkdir(parents=True, exist_ok=True)
     sweep(plan.index.parent)
@@ -162,11 +173,13 @@ def _caching(target: Path) -> Iterator[Path]:
 
 
 def refuse(bad: Sequence[AudioError]) -> None:
-    """Raise one error for all files that cannot be used."""
-    if len(bad) == 1:
-        raise bad[0]
+    """Raise one error for all files that cannot be used, where there are any.
+
+    Raises:
+        BadFiles: naming all of them.
+    """
     if bad:
-        raise AudioError("\n".join([f"{len(bad)} files cannot be used:", *map(str, bad)]))
+        raise BadFiles(bad)
 
 
 def require_any(usable: Sequence[object], folder: Path, skipped: Sequence[Skipped]) -> None:

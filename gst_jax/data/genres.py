@@ -14,7 +14,7 @@ import numpy as np
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig, DataConfig
-from gst_jax.data.cache import Plan, Skipped, refuse, require_any, too_short, write_cache
+from gst_jax.data.cache import BadFiles, Plan, Skipped, refuse, require_any, too_short, write_cache
 from gst_jax.runs.directory import Statistics
 from gst_jax.sound import AudioError
 from gst_jax.types import Array, Progress
@@ -89,6 +89,9 @@ def load_genres(
 ) -> list[Genre]:
     """Load several genres; every file's header is checked before the first file is decoded.
 
+    One error names all files with a bad header. When there is none, one error names all files, of all the genres,
+    whose sound turns out to be damaged.
+
     Args:
         audio_dir: holds one folder per genre.
         names: of the genres wanted.
@@ -117,9 +120,14 @@ def load_genres(
             found.append(plan)
             bad += damaged
     refuse(bad)
-    return [
-        part if isinstance(part, Genre) else _compute(part, audio, data.speed_semitones, progress) for part in found
-    ]
+    genres = []
+    for part in found:
+        try:
+            genres.append(part if isinstance(part, Genre) else _compute(part, audio, data.speed_semitones, progress))
+        except BadFiles as error:
+            bad += error.errors
+    refuse(bad)
+    return genres
 
 
 def _index(folder: Path, audio: AudioConfig, data: DataConfig, cache_dir: Path) -> Path:

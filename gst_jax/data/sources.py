@@ -89,10 +89,21 @@ def load_pair(
     settings: Config,
     progress: Progress | None = None,
 ) -> tuple[Genre, Genre]:
-    """Load the two genres of a pair.
+    """Load the two genres of a pair, as `load_each`."""
+    a, b = load_each(pair, audio_dir, settings, progress)
+    return a, b
+
+
+def load_each(
+    names: Sequence[str],
+    audio_dir: str | os.PathLike[str] | None,
+    settings: Config,
+    progress: Progress | None = None,
+) -> list[Genre]:
+    """Load genres, so that one error names the damaged files of all of them.
 
     Args:
-        pair: names of the genres a and b.
+        names: of the genres, each once.
         audio_dir: holds one folder per genre; None is the built-in corpus, which is rendered when first needed.
         settings: from `settings_for`.
         progress: called like `tqdm.tqdm` on the files to render or decode; None is silent.
@@ -102,7 +113,7 @@ def load_pair(
         OSError: when the cache folder cannot be written to.
     """
     if audio_dir is None:
-        unknown = [genre for genre in pair if genre not in corpus.GENRES]
+        unknown = [genre for genre in names if genre not in corpus.GENRES]
         if unknown:
             raise AudioError(
                 f"the built-in corpus has no genre {unknown[0]!r}, only {', '.join(corpus.GENRES)}; "
@@ -110,8 +121,7 @@ def load_pair(
             )
         tracks = settings.data.corpus_tracks
         audio_dir = corpus.build(corpus.default_directory(), progress, tracks) / corpus.training_folder(tracks)
-    a, b = load_genres(audio_dir, pair, settings.audio, settings.data, cache_dir(), progress)
-    return a, b
+    return load_genres(audio_dir, names, settings.audio, settings.data, cache_dir(), progress)
 
 
 def as_trained(genres: tuple[Genre, Genre], run: RunDirectory) -> tuple[Genre, Genre]:
