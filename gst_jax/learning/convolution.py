@@ -33,6 +33,7 @@ from jax import numpy as jnp
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _TILE, _STEP = 6, 4  # pixels of a tile, and from one tile to the next
+_EPSILON = 1e-5  # added to the variance of an instance norm, as in CycleGAN's reference code
 
 # One axis of F(4x4, 3x3): polynomials evaluated at 0, 1, -1, 2, -2 and infinity.
 _INPUT = np.array(
@@ -122,8 +123,8 @@ def conv1d(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def instance_norm(x: jax.Array, negative_slope: float = 1.0, epsilon: float = 1e-5) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def instance_norm(x: jax.Array, negative_slope: float = 1.0) -> jax.Array:
     """Normalise each channel of each example to mean 0, variance 1, then apply a leaky rectifier.
 
     There is no learned scale or bias, as in CycleGAN's reference code.
@@ -131,25 +132,24 @@ def instance_norm(x: jax.Array, negative_slope: float = 1.0, epsilon: float = 1e
     Args:
         x: [B, H, W, C].
         negative_slope: of the rectifier: 1 is none, 0 is `relu`.
-        epsilon: added to the variance.
 
     Returns:
         [B, H, W, C].
     """
-    return _instance_norm_forward(x, negative_slope, epsilon)[0]
+    return _instance_norm_forward(x, negative_slope)[0]
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _instance_norm_forward(x, negative_slope, epsilon):
+@functools.partial(jax.jit, static_argnums=1)
+def _instance_norm_forward(x, negative_slope):
     centred = x - x.mean((1, 2), keepdims=True)
-    scale = lax.rsqrt(jnp.square(centred).mean((1, 2), keepdims=True) + epsilon)
+    scale = lax.rsqrt(jnp.square(centred).mean((1, 2), keepdims=True) + _EPSILON)
     normal = centred * scale
     return jnp.where(normal > 0, normal, negative_slope * normal), (normal, scale)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _instance_norm_backward(negative_slope, epsilon, residuals, gradient):
-    """Project the gradient on what a shift or a scaling of x cannot change, with one array kept instead of four."""
+@functools.partial(jax.jit, static_argnums=0)
+def _instance_norm_backward(negative_slope, residuals, gradient):
+    """Remove from the gradient its parts along a shift and a scaling of x; it needs one large array, not four."""
     normal, scale = residuals
     gradient = jnp.where(normal > 0, gradient, negative_slope * gradient)
     mean = gradient.mean((1, 2), keepdims=True)

@@ -39,6 +39,15 @@ _FREE = ("training.epochs", "training.log_every", "training.checkpoint_every", "
 
 
 @dataclass(frozen=True)
+class _Caller:
+    """How the caller of `train` bounds and watches its loop."""
+
+    stop: threading.Event  # set to end it
+    seconds: float  # of stepping, at most
+    on_step: Callable[[int, int, Metrics], None]
+
+
+@dataclass(frozen=True)
 class Summary:
     """How a call of `train` ended."""
 
@@ -68,19 +77,19 @@ def train(
     on_step: Callable[[int, int, Metrics], None] = lambda step, total, metrics: None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Train one pair, going on where the run directory stands.
+    """Train one pair; where the run directory holds a run, go on with it.
 
     Returns early, with everything saved, after `minutes` of stepping or at the first SIGINT or SIGTERM. A run that
     is finished is left as it is.
 
     Args:
         pair: names of the genres a and b.
-        settings: of the run; only its length may differ from an earlier call's.
-        run_dir: made if need be.
+        settings: of the run; a later call may change only its length and how often it logs and saves.
+        run_dir: made where it does not exist.
         audio_dir: holds one folder per genre; None is the built-in corpus.
-        init_from: run directory whose newest parameters, but for the transport, a fresh run starts with.
+        init_from: run directory whose newest parameters a new run starts with; the transport is computed anew.
         minutes: of stepping in this call, at most.
-        on_step: called with the micro-batches seen, their total, and the metrics last logged.
+        on_step: called after each micro-batch with how many were seen, how many there are, and the newest metrics.
         progress: called like `tqdm.tqdm` on the files to render or decode.
 
     Raises:
@@ -89,6 +98,7 @@ def train(
     """
     old = RunDirectory.open(run_dir) if RunDirectory.exists(run_dir) else None
     if old is not None:
+        _refuse_exported(old)
         _refuse_other_source(old, audio_dir)
     settings = data.settings_for(audio_dir, settings)
     run = RunDirectory(
@@ -111,16 +121,11 @@ def train(
     run = dataclasses.replace(run, statistics={genre.name: genre.statistics for genre in genres})
     run.path.mkdir(parents=True, exist_ok=True)
     with _only_process(run), _stop_on_signal() as stop:
-        return _train(run, genres, initial, stop, minutes * 60, on_step)
+        return _train(run, genres, initial, _Caller(stop, minutes * 60, on_step))
 
 
 def _train(
-    run: RunDirectory,
-    genres: tuple[data.Genre, data.Genre],
-    initial: cyclegan.Parameters | None,
-    stop: threading.Event,
-    seconds: float,
-    on_step: Callable[[int, int, Metrics], None],
+    run: RunDirectory, genres: tuple[data.Genre, data.Genre], initial: cyclegan.Parameters | None, caller: _Caller
 ) -> Summary:
     """Train in a run directory that this process has for itself."""
     settings, batches = run.config, data.Batches(*genres, run.config)
@@ -130,7 +135,7 @@ def _train(
         state = checkpoint.restore(checkpoints, abstract)
         if state is not None and int(state.step) >= total_steps(batches.steps_per_epoch, settings):
             return _summary(run, state, batches, _forget_after(run.log, int(state.step)).get("seconds", 0.0))
-        checkpoint.require_space(checkpoints, abstract)  # now, rather than after the first hundred batches
+        checkpoint.require_space(checkpoints, abstract)  # before an hour of training is lost to a full disk
         # A fresh state is made after the compilation, which takes the most memory.
         step, compile_seconds = stepping.compile_step(settings, placement, batches.batch_at(0))
         if state is None:
@@ -140,8 +145,8 @@ def _train(
         run = dataclasses.replace(run, history=(*run.history, provenance.collect()))
         run.write_fine_structures([genre.fine_structure for genre in genres])
         run.write()
-        state, stepped = _loop(step, state, batches, run, placement, checkpoints, stop, seconds, on_step)
-    summary = _summary(run, state, batches, stepped, compile_seconds, stop.is_set())
+        state, stepped = _loop(step, state, batches, run, placement, checkpoints, caller)
+    summary = _summary(run, state, batches, stepped, compile_seconds, caller.stop.is_set())
     write_text(run.summary, json.dumps(asdict(summary) | {"provenance": run.history[-1]}, indent=1))
     return summary
 
@@ -159,11 +164,9 @@ def _loop(
     run: RunDirectory,
     placement: stepping.Placement,
     checkpoints: Any,
-    stop: threading.Event,
-    seconds: float,
-    on_step: Callable[[int, int, Metrics], None],
+    caller: _Caller,
 ) -> tuple[cyclegan.TrainState, float]:
-    """Step until the last epoch, the time limit or a signal; save what was reached.
+    """Step until the end of the last epoch, the time limit or a signal; save the state reached.
 
     Returns:
         The last state, and the seconds of stepping since the run began.
@@ -173,11 +176,11 @@ def _loop(
     metrics = _forget_after(run.log, step)
     before = metrics.get("seconds", 0.0)
     batch = placement.batch(batches.batch_at(step))
-    # A step under way holds its scratch memory. On a CPU wait for each, and lose a hundredth of the time.
+    # Each step under way holds its own scratch memory, so on a CPU wait for each, at a cost of 1 % of the time.
     on_cpu = jax.default_backend() == "cpu"
     start = logged_at = time.monotonic()
     window: list[dict[str, jax.Array]] = []
-    while step < total and not stop.is_set() and time.monotonic() - start < seconds:
+    while step < total and not caller.stop.is_set() and time.monotonic() - start < caller.seconds:
         state, parts = train_step(state, batch)  # returns at once: XLA works on while Python goes on
         jax.block_until_ready(parts if on_cpu else window[-1:])  # never more than one step ahead
         step += 1
@@ -198,7 +201,7 @@ def _loop(
             _refuse_not_finite(means, step, checkpoints)
         if step % training.checkpoint_every == 0:
             checkpoint.save(checkpoints, state)
-        on_step(step, total, metrics)
+        caller.on_step(step, total, metrics)
     jax.block_until_ready(state)
     stepped = before + time.monotonic() - start
     checkpoint.save(checkpoints, state)
@@ -229,8 +232,17 @@ def _absolute(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else str(Path(path).resolve())
 
 
+def _refuse_exported(old: RunDirectory) -> None:
+    """Raise TrainingError where a run has lost what training needs."""
+    if old.is_exported:
+        raise TrainingError(
+            f"{old.path} holds an exported run, which converts but cannot be trained, as its discriminators were "
+            "left out; give another --run_dir"
+        )
+
+
 def _refuse_other_source(old: RunDirectory, audio_dir: str | os.PathLike[str] | None) -> None:
-    """Raise a TrainingError when a run on the user's music is to go on with the built-in corpus, or the other way."""
+    """Raise TrainingError when a run on the user's music is to go on with the built-in corpus, or the reverse."""
     if old.audio_dir is not None and audio_dir is None:
         raise TrainingError(f"{old.path} was trained on {old.audio_dir}; give --audio_dir={old.audio_dir} to go on")
     if old.audio_dir is None and audio_dir is not None:
@@ -238,7 +250,7 @@ def _refuse_other_source(old: RunDirectory, audio_dir: str | os.PathLike[str] | 
 
 
 def _initial_parameters(init_from: str | os.PathLike[str], settings: Config) -> cyclegan.Parameters:
-    """Load what another run learned, when it is of the same architecture."""
+    """Load the parameters of another run, which must be of the same architecture."""
     other = RunDirectory.open(init_from)
     different = [text for text in config.differences(other.config, settings) if text.startswith(("model.", "audio."))]
     if different:
@@ -247,11 +259,7 @@ def _initial_parameters(init_from: str | os.PathLike[str], settings: Config) -> 
 
 
 def _refuse_other_run(old: RunDirectory, new: RunDirectory) -> None:
-    """Raise TrainingError when a run directory cannot go on as asked."""
-    if old.is_exported:
-        raise TrainingError(
-            f"{old.path} holds an exported run, which converts and cannot be trained on; give another --run_dir"
-        )
+    """Raise TrainingError when a run is to go on with another pair, other settings or another start."""
     different = [text for text in config.differences(old.config, new.config) if not text.startswith(_FREE)]
     if old.pair != new.pair:
         different.insert(0, f"pair: {'_'.join(old.pair)} -> {'_'.join(new.pair)}")
@@ -265,7 +273,7 @@ def _refuse_other_run(old: RunDirectory, new: RunDirectory) -> None:
 
 
 def _refuse_not_finite(means: Metrics, step: int, checkpoints: Any) -> None:
-    """Raise TrainingError when a loss is not finite: going on would only waste the user's time."""
+    """Raise TrainingError when a loss is not finite: such a run does not recover."""
     bad = [name for name, value in means.items() if not math.isfinite(value)]
     if bad:
         saved = f"step {checkpoints.latest.step}" if checkpoints.latest else "none"
@@ -279,13 +287,13 @@ def _entries(log: Path) -> list[Metrics]:
     """Return the lines of a log, none where there is no log."""
     entries = []
     for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):  # a line cut off by a kill: its step is trained again
+        with contextlib.suppress(json.JSONDecodeError):  # a kill cut the last line off; its steps are repeated
             entries.append(json.loads(line))
     return entries
 
 
 def _forget_after(log: Path, step: int) -> Metrics:
-    """Cut the log back to what a checkpoint knows; return its last entry, {} where there is none."""
+    """Remove from the log what came after a step; return its last entry, {} where there is none."""
     entries = [entry for entry in _entries(log) if entry["step"] <= step]
     if log.exists():
         write_text(log, "".join(json.dumps(entry) + "\n" for entry in entries))
