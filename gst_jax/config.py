@@ -22,6 +22,8 @@ _RANGES = {
     "data.held_out_fraction": (0, 0.9),
     "data.corpus_tracks": (1, math.inf),
     "data.speed_semitones": (0, 12),
+    "data.disturbance": (0, 1),
+    "model.song_share": (0, 1),
     "model.channels": (1, math.inf),
     "model.residual_blocks": (1, math.inf),
     "model.discriminator_channels": (1, math.inf),
@@ -76,6 +78,7 @@ class DataConfig:
     held_out_fraction: float = 0.1  # share of each genre's tracks that is kept from training, to test on
     corpus_tracks: int = 10  # training tracks per genre from the built-in corpus, half a minute each
     speed_semitones: int = 0  # also train on copies played faster and slower, each semitone up to so many
+    disturbance: float = 0.0  # how much what the generators convert in training is filtered, blurred and muddied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,7 @@ class ModelConfig:
     discriminator_channels: int = 128  # of its first layer
     residual: bool = True  # the generator's output is added to its input, instead of replacing it
     transport_taps: int = 31  # length in frames of the linear map, computed from the audio, that comes first; 0: none
+    song_share: float = 0.6  # of a song's own levels in those by which it is standardised; the others are its genre's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +306,8 @@ def upgraded(tree: dict[str, Any]) -> dict[str, Any]:
             new = _RENAMED.get(name, (name, {}))
             new_section, _, new_key = new[0].partition(".")
             result.setdefault(new_section, {})[new_key] = _new(new, value)
+    if "model" in result:
+        result["model"].setdefault("song_share", 0.0)  # what was trained before took every song for its genre
     return result
 
 

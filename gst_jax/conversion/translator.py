@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 from gst_jax import sound
 from gst_jax.config import AudioConfig, ConfigError
 from gst_jax.conversion import synthesis
-from gst_jax.runs.directory import RunDirectory
-from gst_jax.sound import fine_structure, loudness, spectrum, streams
+from gst_jax.runs.directory import RunDirectory, Statistics
+from gst_jax.sound import fine_structure, levels, loudness, spectrum, streams
 from gst_jax.types import Array
 
 FRESH = 392  # frames that the generator converts at a time, beside their context and the fade: one compilation
@@ -42,6 +42,8 @@ class Translator:
     generator: Callable[[Array], Array]  # log-mels in dB [T, M] -> [T, M], always of as many frames as `window` says
     fine_structure: Array  # of the target genre, from `fine_structure.Fit`
     context: int = 40  # frames on each side of one that the generator needs to convert it
+    source: Statistics | None = None  # of the genre that the generator knows; None: it takes any song as it is
+    song_share: float = 0.0  # of a song's own levels in what the generator takes for its genre's
 
     @property
     def window(self) -> int:
@@ -63,7 +65,14 @@ class Translator:
         generator = checkpoint.load_generator(run, "ab" if to == run.pair[1] else "ba")
         fine = run.read_fine_structures()[run.pair.index(to)]
         context = models.context(run.config.model)
-        return cls(run.config.audio, compiled(generator, run, source, to), fine, context)
+        return cls(
+            audio=run.config.audio,
+            generator=compiled(generator, run, source, to),
+            fine_structure=fine,
+            context=context,
+            source=run.statistics[source],
+            song_share=run.config.model.song_share,
+        )
 
     @classmethod
     def bypass(cls, run: str | os.PathLike[str] | RunDirectory, to: str) -> Translator:
@@ -100,7 +109,9 @@ class Translator:
 
     def convert_log_mel(self, log_mel: Array) -> Array:
         """Convert a log-mel [T, M] of any length, in dB, window by window as a call does."""
-        return np.concatenate(list(self._translated([log_mel])))[:, 1]
+        song = levels.Levels(self.audio.n_mels)
+        song.add(log_mel, pauses=False)
+        return np.concatenate(list(self._translated([log_mel], self._to_genre(song))))[:, 1]
 
     def stream(
         self,
@@ -178,20 +189,34 @@ class Translator:
 
     def _converted(self, read: Read, sample_rate: int, strength: float, route: str) -> Iterator[tuple[Array, Array]]:
         """Yield pieces of the source, each with its conversion, float32 [n, C], before loudness."""
-        with closing(streams.Spool()) as frames:
+        song = levels.Levels(self.audio.n_mels)
+        with closing(streams.Spool()) as heard, closing(streams.Spool()) as frames:
             mono = streams.resampled(streams.mixed(read(), sample_rate), sample_rate, self.audio.sample_rate)
-            for both in self._translated(streams.ahead(streams.log_mels(mono, self.audio), _THREADS)):
+            for log_mel in streams.log_mels(mono, self.audio):
+                song.add(log_mel, pauses=False)
+                heard.append(log_mel)
+            for both in self._translated(heard.blocks(), self._to_genre(song)):
                 old, new = np.moveaxis(both, 1, 0)
                 frames.append(np.stack([old, old + np.float32(strength) * (new - old)], axis=1))
             yield from self._synthesised(read(), frames, sample_rate, route)
 
-    def _translated(self, log_mels: Iterable[Array]) -> Iterator[Array]:
+    def _to_genre(self, song: levels.Levels) -> Callable[[Array], Array]:
+        """Return what moves a song's log-mels [T, M] towards the levels of its genre."""
+        if self.source is None or not self.song_share:
+            return lambda log_mel: log_mel
+        mean, deviation = np.array(self.source.mean), np.array(self.source.deviation)
+        own_mean, own_deviation = levels.blended(mean, deviation, song, self.song_share)
+        scale = (deviation / own_deviation).astype(np.float32)
+        shift = (mean - own_mean * deviation / own_deviation).astype(np.float32)
+        return lambda log_mel: log_mel * scale + shift
+
+    def _translated(self, log_mels: Iterable[Array], to_genre: Callable[[Array], Array]) -> Iterator[Array]:
         """Convert a stream of log-mels: [t, M] -> [t', 2, M], the source's beside the target's."""
         tail, context = None, self.context
         for window, fresh in streams.windows(log_mels, FRESH, context, FADE + context, "reflect"):
             if fresh == 0:
                 return
-            piece = self.generator(window)[context : context + FRESH + FADE]
+            piece = self.generator(to_genre(window))[context : context + FRESH + FADE]
             if not np.isfinite(piece).all():
                 raise ValueError(f"the conversion came out as NaN or infinite levels; {_REMEDY}")
             faded = piece if tail is None else streams.cross_faded(tail, piece)

@@ -7,8 +7,12 @@ from functools import lru_cache
 import numpy as np
 
 from gst_jax.config import Config
+from gst_jax.data.disturbance import Disturbance
 from gst_jax.data.genres import Genre
+from gst_jax.sound import levels
 from gst_jax.types import Array
+
+PARTS = ("a", "b", "real_a", "real_b")  # of a batch
 
 
 class Batches:
@@ -26,7 +30,7 @@ class Batches:
             genre_b: served as `b`.
             settings: the segment length, the batch size, the seed.
         """
-        self._sides = [_Side(genre, settings.audio.segment_frames) for genre in (genre_a, genre_b)]
+        self._sides = [_Side(genre, settings) for genre in (genre_a, genre_b)]
         self._batch_size = settings.training.batch_size
         self._seed = settings.training.seed
         self._order = lru_cache(maxsize=4)(self._permutation)  # of each genre, the two that a batch may span
@@ -42,20 +46,23 @@ class Batches:
         Each segment is moved by a random time, up to half its length either way, as far as its track allows.
 
         Returns:
-            `{"a": ..., "b": ...}`, each a new float32 [B, T, M]: log-mels in dB, minus the genre's mean in each bin,
-            divided by its deviation.
+            New float32 [B, T, M]. `real_a` and `real_b`: log-mels in dB, minus the genre's mean in each bin, divided
+            by its deviation. `a` and `b`: the same segments as the generators are given songs, disturbed, and
+            standardised by levels of which `model.song_share` are the song's own.
         """
-        return {key: self._side_at(index, step) for index, key in enumerate("ab")}
+        pairs = [self._side_at(index, step) for index in range(2)]
+        (a, real_a), (b, real_b) = pairs
+        return {"a": a, "b": b, "real_a": real_a, "real_b": real_b}
 
-    def _side_at(self, index: int, step: int) -> Array:
+    def _side_at(self, index: int, step: int) -> tuple[Array, Array]:
         side = self._sides[index]
         epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
         first = step_of_epoch * self._batch_size
         places = (divmod(place, side.segments) for place in range(first, first + self._batch_size))
         segments = np.array([self._order(index, epoch, cycle)[place] for cycle, place in places])
         low, high = side.bounds(segments)
-        starts = np.random.default_rng((self._seed, 1, index, step)).integers(low, high, endpoint=True)
-        return side.cut(starts)
+        rng = np.random.default_rng((self._seed, 1, index, step))
+        return side.cut(rng.integers(low, high, endpoint=True), rng)
 
     def _permutation(self, index: int, epoch: int, cycle: int) -> Array:
         """Shuffle the segments of a genre, int64 [segments]."""
@@ -65,15 +72,22 @@ class Batches:
 class _Side:
     """One genre as segments: as many as fit into each track, end to end."""
 
-    def __init__(self, genre: Genre, length: int) -> None:
-        self._log_mel, self._length = np.asarray(genre.log_mel), length  # a plain array is sliced faster
-        self._mean = np.array(genre.statistics.mean, np.float32)
-        self._deviation = np.array(genre.statistics.deviation, np.float32)
+    def __init__(self, genre: Genre, settings: Config) -> None:
+        self._log_mel = np.asarray(genre.log_mel)  # a plain array is sliced faster
+        self._length = length = settings.audio.segment_frames
+        self._genre = (
+            np.array(genre.statistics.mean, np.float32),
+            np.array(genre.statistics.deviation, np.float32),
+        )
         self._starts = np.array([track.start for track in genre.tracks])
         self._frames = np.array([track.frames for track in genre.tracks])
         self._counts = self._frames // length
         self._ends = np.cumsum(self._counts)
         self.segments = int(self._ends[-1])
+        self._share = settings.model.song_share
+        self._songs = [self._levels(*place) for place in zip(self._starts, self._frames, strict=True)]
+        strength = settings.data.disturbance
+        self._disturb = Disturbance(settings.audio, strength) if strength else None
 
     def bounds(self, segments: Array) -> tuple[Array, Array]:
         """Return the first and the last frame at which each of the segments [B] may start."""
@@ -83,9 +97,22 @@ class _Side:
         high = np.minimum(place + self._length // 2, self._frames[track] - self._length)
         return self._starts[track] + low, self._starts[track] + high
 
-    def cut(self, starts: Array) -> Array:
-        """Copy the segments that start at the given frames [B], standardised: float32 [B, T, M]."""
-        segments = np.stack([self._log_mel[start : start + self._length] for start in starts])
-        segments -= self._mean
-        segments /= self._deviation
-        return segments
+    def cut(self, starts: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Copy the segments that start at the given frames [B]: float32 [B, T, M], as songs and as real music."""
+        songs, real = [], []
+        for start in starts:
+            log_mel = self._log_mel[start : start + self._length]
+            real.append((log_mel - self._genre[0]) / self._genre[1])
+            song = self._songs[np.searchsorted(self._starts, start, side="right") - 1]
+            if self._disturb:
+                log_mel, filtered = self._disturb(log_mel, rng)
+                song = song.filtered(filtered)
+            mean, deviation = levels.blended(*self._genre, song, self._share)
+            songs.append((log_mel - mean) / deviation)
+        return np.stack(songs, dtype=np.float32), np.stack(real)
+
+    def _levels(self, start: int, frames: int) -> levels.Levels:
+        """Measure a track as `convert` measures a song."""
+        song = levels.Levels(self._log_mel.shape[1])
+        song.add(self._log_mel[start : start + frames], pauses=False)
+        return song

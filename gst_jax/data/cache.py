@@ -16,11 +16,10 @@ from gst_jax.config import AudioConfig
 from gst_jax.data.recordings import Recording, open_recording
 from gst_jax.runs.atomic import replacing, sweep
 from gst_jax.sound import AudioError, fine_structure
-from gst_jax.types import Array, Progress
+from gst_jax.sound.levels import Levels
+from gst_jax.types import Progress
 
 Skipped = tuple[Path, str]  # a file, and why
-
-_MIN_DEVIATION = 1.0  # dB: a band that never moves must not have its noise blown up
 
 
 class BadFiles(AudioError):
@@ -44,28 +43,6 @@ class Plan:
     skipped: tuple[Skipped, ...]
 
 
-class _Totals:
-    """Sums over a genre's frames, for its statistics."""
-
-    def __init__(self, audio: AudioConfig) -> None:
-        self._sum, self._squares = np.zeros(audio.n_mels), np.zeros(audio.n_mels)
-        self._highest = np.full(audio.n_mels, sound.LOG_MEL_FLOOR, np.float32)
-        self.frames = 0
-
-    def add(self, log_mel: Array) -> None:
-        """Take in frames [t, M], dB."""
-        self._sum += log_mel.sum(axis=0, dtype=np.float64)
-        self._squares += np.square(log_mel, dtype=np.float64).sum(axis=0)
-        np.maximum(self._highest, log_mel.max(axis=0), out=self._highest)
-        self.frames += len(log_mel)
-
-    def statistics(self) -> dict[str, list[float]]:
-        """Return the fields of `Statistics`, each [M] in dB."""
-        mean = self._sum / self.frames
-        deviation = np.sqrt(np.maximum(self._squares / self.frames - mean**2, _MIN_DEVIATION**2))
-        return {"mean": mean.tolist(), "deviation": deviation.tolist(), "highest": self._highest.tolist()}
-
-
 def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progress | None) -> None:
     """Write the cache of a genre: the frames (.npy), their fine structure (.fine), an index of both (.json).
 
@@ -86,7 +63,7 @@ def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progre
     sweep(plan.index.parent)
     tracks: list[tuple[Path, int, int, int]] = []
     skipped, held_out, bad = list(plan.skipped), [], []
-    totals, fit = _Totals(audio), fine_structure.Fit(audio)
+    totals, fit = Levels(audio.n_mels), fine_structure.Fit(audio)
     steps = sorted(range(-semitones, semitones + 1), key=abs)  # the recording itself first
     paths: Iterable[Path] = (*plan.training, *plan.held_out)
     if progress is not None:
@@ -119,7 +96,7 @@ def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progre
     _write_index(plan, tracks, held_out, skipped, totals, fit)
 
 
-def _write_track(recording: Recording, file: BinaryIO, totals: _Totals, fit: fine_structure.Fit) -> None:
+def _write_track(recording: Recording, file: BinaryIO, totals: Levels, fit: fine_structure.Fit) -> None:
     """Append the frames of a recording to a file; count them in."""
     for log_mel in recording.log_mels():
         if len(log_mel):
@@ -134,7 +111,7 @@ def _write_index(
     tracks: Sequence[tuple[Path, int, int, int]],
     held_out: Sequence[Path],
     skipped: Sequence[Skipped],
-    totals: _Totals,
+    totals: Levels,
     fit: fine_structure.Fit,
 ) -> None:
     """Write fine structure and index; remove what belongs to an earlier state of the folder."""
@@ -142,7 +119,9 @@ def _write_index(
         "tracks": [(_relative(path, plan), *rest) for path, *rest in tracks],
         "held_out": [_relative(path, plan) for path in held_out],
         "skipped": [(_relative(path, plan), reason) for path, reason in skipped],
-        **totals.statistics(),
+        "mean": totals.mean.tolist(),
+        "deviation": totals.deviation.tolist(),
+        "highest": totals.highest.tolist(),
     }
     with _caching(plan.index.with_suffix(".fine")) as temporary, temporary.open("wb") as file:
         np.save(file, fit.solve())

@@ -110,20 +110,20 @@ def generator_loss(
     Args:
         generator: parameters `{"ab", "ba"}`.
         discriminator: parameters `{"a", "b"}`.
-        batch: standardised log-mels `{"a": [B, T, M], "b": [B, T, M]}`.
+        batch: of `data.Batches`.
         config: of the run.
 
     Returns:
         The scalar loss, then the metrics `{"generator/...": scalar}`, identity only where it has a weight, and the
         fakes `{"a", "b"}`, each `[B, T, M]`.
     """
-    a, b = batch["a"], batch["b"]
+    a, b, real_a, real_b = (batch[name] for name in ("a", "b", "real_a", "real_b"))
     score, adversarial = functools.partial(_score, config.model), _adversarial(config)
     weights = config.loss
     if weights.identity > 0:
         # Conversion and identity share one call per generator: larger matrix products, same arithmetic.
-        fake_b, identity_b = jnp.split(translate(generator["ab"], config.model, jnp.concatenate([a, b])), 2)
-        fake_a, identity_a = jnp.split(translate(generator["ba"], config.model, jnp.concatenate([b, a])), 2)
+        fake_b, identity_b = jnp.split(translate(generator["ab"], config.model, jnp.concatenate([a, real_b])), 2)
+        fake_a, identity_a = jnp.split(translate(generator["ba"], config.model, jnp.concatenate([b, real_a])), 2)
     else:
         fake_b, fake_a = translate(generator["ab"], config.model, a), translate(generator["ba"], config.model, b)
     cycle_a = translate(generator["ba"], config.model, fake_b)
@@ -135,7 +135,9 @@ def generator_loss(
     }
     total = weights.adversarial * parts["generator/adversarial"] + weights.cycle * parts["generator/cycle"]
     if weights.identity > 0:
-        parts["generator/identity"] = losses.absolute_error(identity_a, a) + losses.absolute_error(identity_b, b)
+        parts["generator/identity"] = losses.absolute_error(identity_a, real_a) + losses.absolute_error(
+            identity_b, real_b
+        )
         total = total + weights.identity * parts["generator/identity"]
     return total, ({"generator/total": total, **parts}, {"a": fake_a, "b": fake_b})
 
@@ -169,7 +171,7 @@ def train_step(
 
     Args:
         state: donated, so not to be used again.
-        batch: standardised log-mels `{"a": [B, T, M], "b": [B, T, M]}`.
+        batch: of `data.Batches`: songs to convert and real music, `{"a", "b", "real_a", "real_b"}`, [B, T, M] each.
         config: static.
 
     Returns:
@@ -180,7 +182,7 @@ def train_step(
         generator, discriminator, batch, config
     )
     (_, discriminator_metrics), discriminator_gradient = jax.value_and_grad(discriminator_loss, has_aux=True)(
-        discriminator, batch, fakes, config
+        discriminator, {"a": batch["real_a"], "b": batch["real_b"]}, fakes, config
     )
     gradient = {"generator": generator_gradient, "discriminator": discriminator_gradient}
     changes, opt_state = make_optimizer(config.training).update(gradient, state.opt_state, state.parameters)

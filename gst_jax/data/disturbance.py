@@ -1,0 +1,83 @@
+"""Disturb log-mels at random, as other instruments, rooms and recordings would."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gst_jax.config import AudioConfig
+from gst_jax.sound import LOG_MEL_FLOOR
+from gst_jax.types import Array
+
+# The most that each does, at a strength of 1.
+_TILT = 9.0  # dB from the lowest to the highest band
+_RIPPLE = 6.0  # dB, of each of the slow waves over the bands
+_WAVES = 6
+_SEMITONES = 2.0
+_CONTRAST = 0.35  # share by which what a band does in time is made larger or smaller
+_SMEAR = 0.8  # share of a frame's power that goes on into the next one
+_NOISE = -18.0  # dB: the loudest noise below
+
+
+class Disturbance:
+    """Random changes of log-mels [T, M], drawn anew for each segment."""
+
+    def __init__(self, audio: AudioConfig, strength: float) -> None:
+        """Lay out the bands.
+
+        Args:
+            audio: of the log-mels.
+            strength: 0 changes nothing, 1 the most.
+        """
+        self._strength = strength
+        from librosa import mel_frequencies  # takes half a second to import
+
+        self._centres = mel_frequencies(n_mels=audio.n_mels + 2, fmin=audio.f_min, fmax=audio.f_max)[1:-1]
+        self._position = np.linspace(0, 1, audio.n_mels)
+
+    def __call__(self, log_mel: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Disturb a segment.
+
+        Args:
+            log_mel: [T, M] dB.
+            rng: draws how.
+
+        Returns:
+            The segment, float32 [T, M] dB, and by how much each band was turned up, [M] dB: the same for the whole
+            song of which the segment is a part.
+        """
+        amount = self._strength * rng.uniform()
+        if rng.uniform() < 0.5:
+            log_mel = self._transposed(log_mel, amount * _SEMITONES * rng.uniform(-1, 1))
+        if rng.uniform() < 0.5:
+            mean = log_mel.mean(axis=0)
+            log_mel = mean + (1 + amount * _CONTRAST * rng.uniform(-1, 1)) * (log_mel - mean)
+        if rng.uniform() < 0.3:
+            log_mel = _smeared(log_mel, amount * _SMEAR * rng.uniform())
+        if rng.uniform() < 0.3:
+            noise = _NOISE - 20 * (1 - amount) + rng.normal(0, 1, log_mel.shape)
+            log_mel = 10 * np.log10(10 ** (log_mel / 10) + 10 ** (noise / 10))
+        filtered = self._filter(rng, amount)
+        return np.maximum(log_mel + filtered, LOG_MEL_FLOOR).astype(np.float32), filtered
+
+    def _filter(self, rng: np.random.Generator, amount: float) -> Array:
+        """Draw an equalisation, [M] dB with mean 0."""
+        phases = rng.uniform(0, 2 * np.pi, (_WAVES, 1))
+        waves = np.cos(np.pi * np.outer(np.arange(2, _WAVES + 2), self._position) + phases)
+        ripple = _RIPPLE / _WAVES**0.5 * rng.normal(size=_WAVES)
+        curve = _TILT * rng.uniform(-1, 1) * (self._position - 0.5) + ripple @ waves
+        return amount * (curve - curve.mean())
+
+    def _transposed(self, log_mel: Array, semitones: float) -> Array:
+        """Move what sounds up or down by reading each band where its music was before."""
+        before = np.interp(self._centres * 2 ** (-semitones / 12), self._centres, np.arange(len(self._centres)))
+        low = np.minimum(before.astype(int), len(before) - 2)
+        part = before - low
+        return (1 - part) * log_mel[:, low] + part * log_mel[:, low + 1]
+
+
+def _smeared(log_mel: Array, share: float) -> Array:
+    """Let power ring on from frame to frame, as in a room."""
+    from scipy.signal import lfilter
+
+    power = lfilter([1 - share], [1, -share], 10 ** (log_mel / 10), axis=0)
+    return 10 * np.log10(np.maximum(power, 1e-5))

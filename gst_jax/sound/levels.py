@@ -1,0 +1,71 @@
+"""Measure how loud the mel bands of music are, and meet a song between itself and its genre."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gst_jax.sound.analysis import LOG_MEL_FLOOR
+from gst_jax.types import Array
+
+MIN_DEVIATION = 1.0  # dB: a band that never moves must not have its noise blown up
+_PAUSE = LOG_MEL_FLOOR + 20  # dB: frames whose loudest band is below say nothing of a song
+_FRAMES = 126  # of a song, two seconds, that tell half as much of it as a long one
+_FURTHEST = 15.0  # dB by which a song may move a band's mean, and
+_STEEPEST = 2.0  # the factor for its deviation: an odd song, such as a lone tone, is not made loud everywhere
+
+
+class Levels:
+    """The levels of each mel band over log-mel frames that are added piece by piece."""
+
+    def __init__(self, n_mels: int) -> None:
+        """Begin without frames."""
+        self._sum, self._squares = np.zeros(n_mels), np.zeros(n_mels)
+        self.highest = np.full(n_mels, LOG_MEL_FLOOR, np.float32)  # [M] dB
+        self.frames = 0
+
+    def add(self, log_mel: Array, pauses: bool = True) -> None:
+        """Take in frames [t, M], dB, with or without those in which nothing sounds."""
+        if not pauses:
+            log_mel = log_mel[log_mel.max(axis=1, initial=LOG_MEL_FLOOR) > _PAUSE]
+        if len(log_mel):
+            self._sum += log_mel.sum(axis=0, dtype=np.float64)
+            self._squares += np.square(log_mel, dtype=np.float64).sum(axis=0)
+            np.maximum(self.highest, log_mel.max(axis=0), out=self.highest)
+            self.frames += len(log_mel)
+
+    def filtered(self, gain: Array) -> Levels:
+        """Return the levels of the same music with each band turned up by a gain, [M] dB."""
+        other = Levels(len(self._sum))
+        other._sum = self._sum + self.frames * gain
+        other._squares = self._squares + 2 * gain * self._sum + self.frames * gain**2
+        other.highest, other.frames = self.highest + gain, self.frames
+        return other
+
+    @property
+    def mean(self) -> Array:
+        """The mean of each band, float64 [M] dB; the floor before the first frame."""
+        return self._sum / self.frames if self.frames else np.full(len(self._sum), LOG_MEL_FLOOR)
+
+    @property
+    def deviation(self) -> Array:
+        """The standard deviation of each band, float64 [M] dB, at least 1."""
+        variance = self._squares / max(self.frames, 1) - self.mean**2 if self.frames else np.zeros(len(self._sum))
+        return np.sqrt(np.maximum(variance, MIN_DEVIATION**2))
+
+
+def blended(mean: Array, deviation: Array, song: Levels, share: float) -> tuple[Array, Array]:
+    """Return by which mean and deviation to standardise a song, so that it is not taken for its genre's average.
+
+    Args:
+        mean: of the genre, [M] dB.
+        deviation: of the genre, [M] dB.
+        song: its levels, pauses left out.
+        share: of a long song's own levels; a short one counts for less, and an odd one is bounded.
+
+    Returns:
+        Mean and deviation, float64 [M] dB each.
+    """
+    weight = share * song.frames / (song.frames + _FRAMES)
+    moved = np.clip(song.mean - mean, -_FURTHEST, _FURTHEST)
+    stretched = np.clip(song.deviation / deviation, 1 / _STEEPEST, _STEEPEST)
+    return mean + weight * moved, deviation * (1 + weight * (stretched - 1))
