@@ -33,6 +33,7 @@ _RANGES = {
     "training.log_every": (1, math.inf),
     "training.checkpoint_every": (1, math.inf),
     "training.keep_checkpoints": (1, math.inf),
+    "training.measure_every": (1, math.inf),
 }
 # The former names of settings with the present ones, and the former values that are words now.
 _RENAMED: dict[str, tuple[str, dict[Any, str]]] = {
@@ -125,6 +126,8 @@ class TrainingConfig:
     log_every: int = 10  # micro-batches between lines of the log
     checkpoint_every: int = 100  # micro-batches between checkpoints
     keep_checkpoints: int = 3  # how many of the last checkpoints are kept
+    measure_every: int = 400  # micro-batches between measurements of held-out music; the best generators convert
+    patience: int = 8  # measurements without a better one after which training ends; 0: it never does
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import shlex
 import sys
@@ -50,6 +51,7 @@ def _train(pair: tuple[str, str], settings: Config) -> None:
     """Train one pair, showing how it goes."""
     from tqdm import tqdm
 
+    from gst_jax.evaluation import held_out
     from gst_jax.learning import loop
     from gst_jax.presentation import report
 
@@ -69,7 +71,8 @@ def _train(pair: tuple[str, str], settings: Config) -> None:
         "init_from": _INIT_FROM.value,
         "minutes": _MINUTES.value,
     }
-    summary = loop.train(pair, settings, run_dir, **options, on_step=on_step, progress=tqdm)
+    listen = functools.partial(held_out.prepare, progress=tqdm)
+    summary = loop.train(pair, settings, run_dir, **options, on_step=on_step, listen=listen, progress=tqdm)
     if bar is not None:
         bar.close()
     page = report.write(run_dir, tqdm)
@@ -77,7 +80,7 @@ def _train(pair: tuple[str, str], settings: Config) -> None:
     print(
         f"{name}: {summary.steps} of {summary.total} batches seen, {summary.skipped} skipped, {summary.updates} "
         f"updates in {summary.seconds / 60:.1f} min (compiled in {summary.compile_seconds:.0f} s, "
-        f"peak memory {summary.peak_memory_mb:.0f} MB)\n"
+        f"peak memory {summary.peak_memory_mb:.0f} MB{_best(summary.best_seconds)})\n"
         f"{'finished' if summary.finished else 'stopped; the same command goes on'}: listen at {page}\n"
         f"convert your own: python -m gst_jax.convert {to} song.mp3 --out=converted/"
     )
@@ -85,14 +88,22 @@ def _train(pair: tuple[str, str], settings: Config) -> None:
         sys.exit(130)  # as shells expect, so that what was to follow does not
 
 
+def _best(seconds: float | None) -> str:
+    """Say when the generators that convert were the best, where that was measured."""
+    return "" if seconds is None else f", best on held-out music at minute {seconds / 60:.1f}"
+
+
 def _losses(metrics: dict[str, float]) -> str:
     """Put the metrics last logged on the progress line."""
-    if not metrics:
+    if "step" not in metrics:
         return ""
     shown = {name: metrics.get(f"generator/{name}") for name in ("adversarial", "cycle", "identity")}
     shown["discriminator"] = (metrics["discriminator/a"] + metrics["discriminator/b"]) / 2
     values = [f"{name} {value:.2f}" for name, value in shown.items() if value is not None]
-    return ", ".join([*values, f"{metrics['segments_per_second']:.1f} segments/s"])
+    best = (
+        [f"best {metrics['best/score']:.2f} at {metrics['best/minute']:.1f} min"] if "best/score" in metrics else []
+    )
+    return ", ".join([*best, *values, f"{metrics['segments_per_second']:.1f} segments/s"])
 
 
 if __name__ == "__main__":

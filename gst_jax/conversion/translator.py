@@ -283,25 +283,17 @@ def compiled(generator: Any, run: RunDirectory, source: str, to: str) -> Callabl
         source: the genre that goes in.
         to: the genre that comes out.
     """
-    import jax  # here, so that a refused command line or a bypass does not wait for it
+    from gst_jax.learning import cyclegan  # here, so that a refused command line or a bypass does not wait for JAX
 
-    from gst_jax.learning import cyclegan
-
-    mean_in, deviation_in, mean_out, deviation_out = (
-        np.asarray(values, np.float32)[None, :]
-        for genre in (source, to)
-        for values in (run.statistics[genre].mean, run.statistics[genre].deviation)
+    before, after = (
+        tuple(np.asarray(values, np.float32) for values in (statistics.mean, statistics.deviation))
+        for statistics in (run.statistics[source], run.statistics[to])
     )
     # A hum or thump that the source's training hardly knew would come out louder than anything in the target's.
-    highest = np.asarray(run.statistics[to].highest, np.float32)[None, :]
-
-    @jax.jit
-    def convert(generator: Any, log_mel: jax.Array) -> jax.Array:
-        standardised = (log_mel - mean_in) / deviation_in
-        translated = cyclegan.translate(generator, run.config.model, standardised[None])[0]
-        return jax.numpy.minimum(translated * deviation_out + mean_out, highest)
-
-    return lambda log_mel: np.asarray(convert(generator, log_mel))
+    highest = np.asarray(run.statistics[to].highest, np.float32)
+    return lambda log_mel: np.asarray(
+        cyclegan.translate_levels(generator, run.config.model, log_mel, before, after, highest)
+    )
 
 
 def check_strength(strength: float | str) -> float:

@@ -3,7 +3,16 @@
 from gst_jax.data.batches import PARTS, Batches
 from gst_jax.data.genres import Genre, Track, load_genre, load_genres, split_tracks
 from gst_jax.data.recordings import read_mono
-from gst_jax.data.sources import as_trained, find_pairs, load_each, load_pair, load_run, sample_tracks, settings_for
+from gst_jax.data.sources import (
+    as_trained,
+    find_pairs,
+    held_out_tracks,
+    load_each,
+    load_pair,
+    load_run,
+    sample_tracks,
+    settings_for,
+)
 
 __all__ = [
     "PARTS",
@@ -12,6 +21,7 @@ __all__ = [
     "Track",
     "as_trained",
     "find_pairs",
+    "held_out_tracks",
     "load_each",
     "load_genre",
     "load_genres",

@@ -143,13 +143,25 @@ def as_trained(genres: tuple[Genre, Genre], run: RunDirectory) -> tuple[Genre, G
     return a, b
 
 
+def held_out_tracks(run: RunDirectory, genres: Sequence[Genre]) -> dict[str, list[Path]]:
+    """Return for each genre the tracks that a run does not train on."""
+    if run.audio_dir is None:
+        return _validation_tunes(run)
+    return {genre.name: list(genre.held_out) for genre in genres}
+
+
 def sample_tracks(run: RunDirectory) -> dict[str, Path]:
     """Return for each genre a track that a run did not train on, or one that it did where none was held out."""
     if run.audio_dir is None:
-        # The corpus of the run's own size is there already.
-        root = corpus.build(corpus.default_directory(), training_tracks=run.config.data.corpus_tracks)
-        return {genre: root / "paired/validation/rearranged" / genre / "tune_00.flac" for genre in run.pair}
+        return {genre: tunes[0] for genre, tunes in _validation_tunes(run).items()}
     return {genre.name: (genre.held_out or [genre.tracks[0].path])[0] for genre in load_run(run)}
+
+
+def _validation_tunes(run: RunDirectory) -> dict[str, list[Path]]:
+    # The corpus of the run's own size is there already.
+    root = corpus.build(corpus.default_directory(), training_tracks=run.config.data.corpus_tracks)
+    folder = root / "paired/validation/rearranged"
+    return {genre: sorted((folder / genre).glob("*.flac")) for genre in run.pair}
 
 
 def load_run(run: RunDirectory, progress: Progress | None = None) -> tuple[Genre, Genre]:

@@ -111,7 +111,7 @@ def newest(run: RunDirectory) -> int | None:
 
 
 def load_generator(run: RunDirectory, direction: str) -> cyclegan.Parameters:
-    """Load the averaged generator of the newest whole checkpoint, or of an exported run.
+    """Load the averaged generator that measured best, else that of the newest whole checkpoint.
 
     Args:
         run: whose generator.
@@ -120,8 +120,9 @@ def load_generator(run: RunDirectory, direction: str) -> cyclegan.Parameters:
     Raises:
         CheckpointError: when there is no checkpoint, none is whole, or it is of another model.
     """
-    if run.is_exported:
-        return _load_exported(run.generators, cyclegan.abstract_state(run.config).ema, direction)
+    for path in (run.best, run.generators):
+        if path.exists():
+            return _read_generator(path, cyclegan.abstract_state(run.config).ema, direction)
     return _load(run, lambda state: state.ema[direction])
 
 
@@ -152,17 +153,24 @@ def export_generators(run: RunDirectory, target: str | os.PathLike[str]) -> None
     target = Path(target)
     if target.exists():
         raise CheckpointError(f"{target} exists; name a new folder, or remove it first")
-    arrays: dict[str, Any] = {}
-    for direction in ("ab", "ba"):
-        leaves = jax.tree.leaves_with_path(load_generator(run, direction))
-        arrays |= {_name(path, direction): np.asarray(leaf, np.float16) for path, leaf in leaves}
+    generators = {direction: load_generator(run, direction) for direction in ("ab", "ba")}
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
         temporary.mkdir()
         exported = dataclasses.replace(run, path=temporary)
-        np.savez_compressed(exported.generators, **arrays)
+        write_generators(exported.generators, generators, np.float16)
         exported.write_fine_structures(run.read_fine_structures())
         exported.write()
+
+
+def write_generators(path: Path, generators: cyclegan.Parameters, dtype: type = np.float32) -> None:
+    """Write generators `{"ab", "ba"}` to a file."""
+    arrays: dict[str, Any] = {
+        jax.tree_util.keystr(name, simple=True, separator="/"): np.asarray(leaf, dtype)
+        for name, leaf in jax.tree.leaves_with_path(generators)
+    }
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def digest(generators: dict[str, cyclegan.Parameters]) -> str:
@@ -174,8 +182,8 @@ def digest(generators: dict[str, cyclegan.Parameters]) -> str:
     return total.hexdigest()[:16]
 
 
-def _load_exported(path: Path, abstract: cyclegan.Parameters, direction: str) -> cyclegan.Parameters:
-    """Read one generator of `export_generators` as float32."""
+def _read_generator(path: Path, abstract: cyclegan.Parameters, direction: str) -> cyclegan.Parameters:
+    """Read one generator of `write_generators` as float32."""
     with np.load(path) as stored:
         found = {name: stored[name] for name in stored.files if name.startswith(direction)}
     expected = {

@@ -102,6 +102,32 @@ def translate(generator: Parameters, model: ModelConfig, log_mel: jax.Array) -> 
     return cast(jax.Array, networks(model)[0].apply({"params": generator}, log_mel))
 
 
+@functools.partial(jax.jit, static_argnames="model")
+def translate_levels(
+    generator: Parameters,
+    model: ModelConfig,
+    log_mel: jax.Array,
+    before: tuple[jax.Array, jax.Array],
+    after: tuple[jax.Array, jax.Array],
+    highest: jax.Array,
+) -> jax.Array:
+    """Convert log-mels in dB.
+
+    Args:
+        generator: parameters of one.
+        model: its architecture; static.
+        log_mel: [T, M] dB.
+        before: mean and deviation of the genre that goes in, [M] dB each.
+        after: the same of the genre that comes out.
+        highest: level that no band shall exceed, [M] dB.
+
+    Returns:
+        [T, M] dB.
+    """
+    translated = translate(generator, model, ((log_mel - before[0]) / before[1])[None])[0]
+    return jnp.minimum(translated * after[1] + after[0], highest)
+
+
 def generator_loss(
     generator: Parameters, discriminator: Parameters, batch: dict[str, jax.Array], config: Config
 ) -> tuple[jax.Array, tuple[dict[str, jax.Array], dict[str, jax.Array]]]:

@@ -19,23 +19,21 @@ import filelock
 import jax
 import numpy as np
 
-from gst_jax import config, data
+from gst_jax import data
 from gst_jax.config import Config
 from gst_jax.learning import checkpoint, cyclegan, stepping, transport
+from gst_jax.learning.best import Best, Listener, Metrics
+from gst_jax.learning.resuming import (
+    TrainingError,
+    initial_parameters,
+    refuse_exported,
+    refuse_other_run,
+    refuse_other_source,
+)
 from gst_jax.runs import provenance
 from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.types import Progress
-
-Metrics = dict[str, float]
-
-
-class TrainingError(ValueError):
-    """A run that cannot start or go on; the message says why, and what to do."""
-
-
-# Settings that a resumed run may change: its length, and what it writes on the way.
-_FREE = ("training.epochs", "training.log_every", "training.checkpoint_every", "training.keep_checkpoints")
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class _Caller:
     stop: threading.Event  # set to end it
     seconds: float  # of stepping, at most
     on_step: Callable[[int, int, Metrics], None]
+    listen: Listener  # makes what the generators are measured by
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,8 @@ class Summary:
     compile_seconds: float  # 0 when there was nothing left to train
     interrupted: bool  # by a signal
     peak_memory_mb: float  # of this process
-
-    @property
-    def finished(self) -> bool:
-        """Whether every epoch was trained."""
-        return self.steps >= self.total
+    best_seconds: float | None  # of stepping after which the generators measured best; None: nothing was measured
+    finished: bool  # every epoch was trained, or the generators no longer got better
 
 
 def train(
@@ -75,6 +71,7 @@ def train(
     init_from: str | os.PathLike[str] | None = None,
     minutes: float = math.inf,
     on_step: Callable[[int, int, Metrics], None] = lambda step, total, metrics: None,
+    listen: Listener = lambda run, genres: None,
     progress: Progress | None = None,
 ) -> Summary:
     """Train one pair; where the run directory holds a run, go on with it.
@@ -90,6 +87,7 @@ def train(
         init_from: run directory whose newest parameters a new run starts with; the transport is computed anew.
         minutes: of stepping in this call, at most.
         on_step: called after each micro-batch with how many were seen, how many there are, and the newest metrics.
+        listen: makes what measures the generators, as `evaluation.held_out.prepare`; without it the newest convert.
         progress: called like `tqdm.tqdm` on the files to render or decode.
 
     Raises:
@@ -98,8 +96,8 @@ def train(
     """
     old = RunDirectory.open(run_dir) if RunDirectory.exists(run_dir) else None
     if old is not None:
-        _refuse_exported(old)
-        _refuse_other_source(old, audio_dir)
+        refuse_exported(old)
+        refuse_other_source(old, audio_dir)
     settings = data.settings_for(audio_dir, settings)
     run = RunDirectory(
         path=Path(run_dir),
@@ -111,9 +109,9 @@ def train(
     )
     initial = None
     if old is not None:
-        _refuse_other_run(old, run)
+        refuse_other_run(old, run)
     if init_from is not None and (old is None or checkpoint.newest(old) is None):
-        initial = _initial_parameters(init_from, settings)
+        initial = initial_parameters(init_from, settings)
     genres = data.load_pair(pair, audio_dir, settings, progress)
     if old is not None:
         genres = data.as_trained(genres, old)
@@ -121,7 +119,7 @@ def train(
     run = dataclasses.replace(run, statistics={genre.name: genre.statistics for genre in genres})
     run.path.mkdir(parents=True, exist_ok=True)
     with _only_process(run), _stop_on_signal() as stop:
-        return _train(run, genres, initial, _Caller(stop, minutes * 60, on_step))
+        return _train(run, genres, initial, _Caller(stop, minutes * 60, on_step, listen))
 
 
 def _train(
@@ -133,7 +131,7 @@ def _train(
     abstract = cyclegan.abstract_state(settings, placement.whole)
     with checkpoint.open_checkpoints(run) as checkpoints:
         state = checkpoint.restore(checkpoints, abstract)
-        if state is not None and int(state.step) >= total_steps(batches.steps_per_epoch, settings):
+        if state is not None and _is_over(run, int(state.step), batches, Best(run, None)):
             return _summary(run, state, batches, _forget_after(run.log, int(state.step)).get("seconds", 0.0))
         checkpoint.require_space(checkpoints, abstract)  # before an hour of training is lost to a full disk
         # A fresh state is made after the compilation, which takes the most memory.
@@ -145,7 +143,8 @@ def _train(
         run = dataclasses.replace(run, history=(*run.history, provenance.collect()))
         run.write_fine_structures([genre.fine_structure for genre in genres])
         run.write()
-        state, stepped = _loop(step, state, batches, run, placement, checkpoints, caller)
+        best = Best(run, caller.listen(run, genres))
+        state, stepped = _loop(step, state, batches, run, placement, checkpoints, caller, best)
     summary = _summary(run, state, batches, stepped, compile_seconds, caller.stop.is_set())
     write_text(run.summary, json.dumps(asdict(summary) | {"provenance": run.history[-1]}, indent=1))
     return summary
@@ -165,8 +164,9 @@ def _loop(
     placement: stepping.Placement,
     checkpoints: Any,
     caller: _Caller,
+    best: Best,
 ) -> tuple[cyclegan.TrainState, float]:
-    """Step until the end of the last epoch, the time limit or a signal; save the state reached.
+    """Step until the end of the last epoch or of all progress, the time limit or a signal; save the state reached.
 
     Returns:
         The last state, and the seconds of stepping since the run began.
@@ -178,9 +178,13 @@ def _loop(
     batch = placement.batch(batches.batch_at(step))
     # Each step under way holds its own scratch memory, so on a CPU wait for each, at a cost of 1 % of the time.
     on_cpu = jax.default_backend() == "cpu"
-    start = logged_at = time.monotonic()
     window: list[dict[str, jax.Array]] = []
-    while step < total and not caller.stop.is_set() and time.monotonic() - start < caller.seconds:
+    if step == 0:
+        best.measure(state.ema, 0, 0.0)
+    start = logged_at = time.monotonic()
+    while not (
+        _is_over(run, step, batches, best) or caller.stop.is_set() or time.monotonic() - start >= caller.seconds
+    ):
         state, parts = train_step(state, batch)  # returns at once: XLA works on while Python goes on
         jax.block_until_ready(parts if on_cpu else window[-1:])  # never more than one step ahead
         step += 1
@@ -201,11 +205,26 @@ def _loop(
             _refuse_not_finite(means, step, checkpoints)
         if step % training.checkpoint_every == 0:
             checkpoint.save(checkpoints, state)
-        caller.on_step(step, total, metrics)
+        if step % training.measure_every == 0 or step == total:
+            measuring = time.monotonic()
+            best.measure(state.ema, step, before + measuring - start)
+            logged_at += time.monotonic() - measuring  # not a part of the speed
+        caller.on_step(step, total, metrics | _shown(best.best(step)))
     jax.block_until_ready(state)
     stepped = before + time.monotonic() - start
     checkpoint.save(checkpoints, state)
     return state, stepped
+
+
+def _is_over(run: RunDirectory, step: int, batches: data.Batches, best: Best) -> bool:
+    """Tell whether a run is at the end of its epochs, or of all progress."""
+    patience = run.config.training.patience
+    return step >= total_steps(batches.steps_per_epoch, run.config) or 0 < patience <= best.since(step)
+
+
+def _shown(best: Metrics | None) -> Metrics:
+    """Return what the caller is told of the best measurement."""
+    return {} if best is None else {"best/score": best["score"], "best/minute": best["seconds"] / 60}
 
 
 def _summary(
@@ -216,8 +235,10 @@ def _summary(
     compile_seconds: float = 0.0,
     interrupted: bool = False,
 ) -> Summary:
+    step, best = int(state.step), Best(run, None)
+    found = best.best(step)
     return Summary(
-        steps=int(state.step),
+        steps=step,
         total=total_steps(batches.steps_per_epoch, run.config),
         updates=int(state.updates),
         skipped=int(state.skipped),
@@ -225,51 +246,13 @@ def _summary(
         compile_seconds=compile_seconds,
         interrupted=interrupted,
         peak_memory_mb=provenance.peak_memory_mb(),
+        best_seconds=None if found is None else found["seconds"],
+        finished=_is_over(run, step, batches, best),
     )
 
 
 def _absolute(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else str(Path(path).resolve())
-
-
-def _refuse_exported(old: RunDirectory) -> None:
-    """Raise TrainingError where a run has lost what training needs."""
-    if old.is_exported:
-        raise TrainingError(
-            f"{old.path} holds an exported run, which converts but cannot be trained, as its discriminators were "
-            "left out; give another --run_dir"
-        )
-
-
-def _refuse_other_source(old: RunDirectory, audio_dir: str | os.PathLike[str] | None) -> None:
-    """Raise TrainingError when a run on the user's music is to go on with the built-in corpus, or the reverse."""
-    if old.audio_dir is not None and audio_dir is None:
-        raise TrainingError(f"{old.path} was trained on {old.audio_dir}; give --audio_dir={old.audio_dir} to go on")
-    if old.audio_dir is None and audio_dir is not None:
-        raise TrainingError(f"{old.path} was trained on the built-in corpus; leave --audio_dir out to go on")
-
-
-def _initial_parameters(init_from: str | os.PathLike[str], settings: Config) -> cyclegan.Parameters:
-    """Load the parameters of another run, which must be of the same architecture."""
-    other = RunDirectory.open(init_from)
-    different = [text for text in config.differences(other.config, settings) if text.startswith(("model.", "audio."))]
-    if different:
-        raise TrainingError(f"--init_from={init_from} is of another model: {'; '.join(different)}")
-    return checkpoint.load_parameters(other)
-
-
-def _refuse_other_run(old: RunDirectory, new: RunDirectory) -> None:
-    """Raise TrainingError when a run is to go on with another pair, other settings or another start."""
-    different = [text for text in config.differences(old.config, new.config) if not text.startswith(_FREE)]
-    if old.pair != new.pair:
-        different.insert(0, f"pair: {'_'.join(old.pair)} -> {'_'.join(new.pair)}")
-    if new.init_from not in (None, old.init_from):
-        different.append(f"init_from: {old.init_from} -> {new.init_from}")
-    if different:
-        raise TrainingError(
-            f"{old.path} holds a run with other settings: {'; '.join(different)}. Give the old settings to go on "
-            "with it, or another --run_dir to start a new one"
-        )
 
 
 def _refuse_not_finite(means: Metrics, step: int, checkpoints: Any) -> None:

@@ -108,6 +108,16 @@ class RunDirectory:
         return self.path / "generators.npz"
 
     @property
+    def best(self) -> Path:
+        """Both averaged generators as they were when they measured best; these convert."""
+        return self.path / "best.npz"
+
+    @property
+    def measures(self) -> Path:
+        """What was measured while training, a line of JSON each."""
+        return self.path / "measures.jsonl"
+
+    @property
     def is_exported(self) -> bool:
         """Whether it only converts, since it holds generators in place of checkpoints."""
         return self.generators.exists() and not self.checkpoints.exists()

@@ -1,0 +1,71 @@
+"""Keep the generators that measure best on held-out music, and know when training no longer helps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Protocol
+
+from gst_jax.learning import checkpoint
+from gst_jax.learning.cyclegan import Parameters
+from gst_jax.runs.atomic import write_text
+from gst_jax.runs.directory import RunDirectory
+
+Metrics = dict[str, float]
+
+
+class Ear(Protocol):
+    """What measures generators: `evaluation.held_out.Ear`."""
+
+    def __call__(self, generators: Parameters) -> Metrics:
+        """Measure generators `{"ab", "ba"}`; of the result, `score` is to be high."""
+
+    def equaliser(self) -> Metrics:
+        """Measure the equaliser in the same way."""
+
+
+Listener = Callable[[RunDirectory, tuple], Ear | None]  # makes the ear of a run from its genres
+
+
+class Best:
+    """The measurements of a run, with the best generators so far in its directory.
+
+    They are functions of the step, so a run that was interrupted measures, keeps and ends as one that was not.
+    """
+
+    def __init__(self, run: RunDirectory, ear: Ear | None) -> None:
+        """Read what was measured before; without an ear nothing is."""
+        self._run, self._ear = run, ear
+        lines = run.measures.read_text(encoding="utf-8").splitlines() if run.measures.exists() else []
+        self._entries = {entry["step"]: entry for entry in map(json.loads, lines)}
+        if ear is not None and not lines:
+            self._entries[-1] = {"step": -1, "seconds": 0.0, **ear.equaliser()}
+
+    def measure(self, generators: Parameters, step: int, seconds: float) -> None:
+        """Measure averaged generators `{"ab", "ba"}`, and keep them where none were better.
+
+        Args:
+            generators: to be measured.
+            step: micro-batches seen.
+            seconds: of stepping so far.
+        """
+        if self._ear is None:
+            return
+        entry = {"step": step, "seconds": seconds, **self._ear(generators)}
+        others = [other["score"] for key, other in self._entries.items() if key >= 0 and key != step]
+        if all(entry["score"] > score for score in others):
+            checkpoint.write_generators(self._run.best, generators)
+        self._entries[step] = entry
+        write_text(
+            self._run.measures, "".join(json.dumps(self._entries[key]) + "\n" for key in sorted(self._entries))
+        )
+
+    def best(self, step: int) -> Metrics | None:
+        """Return the best measurement up to a step, the first of equals; None where there is none."""
+        entries = [self._entries[key] for key in sorted(self._entries) if 0 <= key <= step]
+        return max(entries, key=lambda entry: entry["score"], default=None)
+
+    def since(self, step: int) -> int:
+        """Return how many measurements up to a step came after the best."""
+        best = self.best(step)
+        return 0 if best is None else sum(best["step"] < key <= step for key in self._entries)

@@ -1,0 +1,61 @@
+"""Tell whether a run can go on as it is asked to."""
+
+from __future__ import annotations
+
+import os
+
+from gst_jax import config
+from gst_jax.config import Config
+from gst_jax.learning import checkpoint, cyclegan
+from gst_jax.runs.directory import RunDirectory
+
+
+class TrainingError(ValueError):
+    """A run that cannot start or go on; the message says why, and what to do."""
+
+
+# Settings that a resumed run may change: its length, and what it writes on the way.
+_FREE = tuple(
+    f"training.{key}"
+    for key in ("epochs", "log_every", "checkpoint_every", "keep_checkpoints", "measure_every", "patience")
+)
+
+
+def refuse_exported(old: RunDirectory) -> None:
+    """Raise TrainingError where a run has lost what training needs."""
+    if old.is_exported:
+        raise TrainingError(
+            f"{old.path} holds an exported run, which converts but cannot be trained, as its discriminators were "
+            "left out; give another --run_dir"
+        )
+
+
+def refuse_other_source(old: RunDirectory, audio_dir: str | os.PathLike[str] | None) -> None:
+    """Raise TrainingError when a run on the user's music is to go on with the built-in corpus, or the reverse."""
+    if old.audio_dir is not None and audio_dir is None:
+        raise TrainingError(f"{old.path} was trained on {old.audio_dir}; give --audio_dir={old.audio_dir} to go on")
+    if old.audio_dir is None and audio_dir is not None:
+        raise TrainingError(f"{old.path} was trained on the built-in corpus; leave --audio_dir out to go on")
+
+
+def initial_parameters(init_from: str | os.PathLike[str], settings: Config) -> cyclegan.Parameters:
+    """Load the parameters of another run, which must be of the same architecture."""
+    other = RunDirectory.open(init_from)
+    different = [text for text in config.differences(other.config, settings) if text.startswith(("model.", "audio."))]
+    if different:
+        raise TrainingError(f"--init_from={init_from} is of another model: {'; '.join(different)}")
+    return checkpoint.load_parameters(other)
+
+
+def refuse_other_run(old: RunDirectory, new: RunDirectory) -> None:
+    """Raise TrainingError when a run is to go on with another pair, other settings or another start."""
+    different = [text for text in config.differences(old.config, new.config) if not text.startswith(_FREE)]
+    if old.pair != new.pair:
+        different.insert(0, f"pair: {'_'.join(old.pair)} -> {'_'.join(new.pair)}")
+    if new.init_from not in (None, old.init_from):
+        different.append(f"init_from: {old.init_from} -> {new.init_from}")
+    if different:
+        raise TrainingError(
+            f"{old.path} holds a run with other settings: {'; '.join(different)}. Give the old settings to go on "
+            "with it, or another --run_dir to start a new one"
+        )
