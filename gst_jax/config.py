@@ -107,6 +107,7 @@ class LossConfig:
     adversarial: float = 1.0  # a conversion shall pass for a real piece
     cycle: float = 1.0  # converting there and back shall give the original
     identity: float = 0.0  # music of the target genre shall stay as it is
+    restoration: float = 0.0  # disturbed music of the target genre shall come back as it was
     adversarial_loss: str = "logistic"  # or "least_squares"
     gradient_penalty: float = 0.1  # R1: a discriminator shall not be steep at real pieces
 

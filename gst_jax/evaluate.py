@@ -13,6 +13,9 @@ _OUT = flags.DEFINE_string(
 _SPLIT = flags.DEFINE_enum(
     "split", "test", ["validation", "test"], "tunes of the built-in corpus: choose by validation, report test once"
 )
+_AUDIO_DIR = flags.DEFINE_string(
+    "audio_dir", None, "measure on these recordings, a folder per genre, that the run did not learn from"
+)
 _QUICK = flags.DEFINE_bool("quick", False, "leave out the conversions at other strengths")
 
 
@@ -33,10 +36,12 @@ def main(argv: list[str]) -> None:
         from gst_jax.runs import provenance
         from gst_jax.runs.directory import RunDirectory
 
-        out = Path(_OUT.value) if _OUT.value else RunDirectory.open(_RUN.value).evaluation(_SPLIT.value)
+        what = _SPLIT.value if _AUDIO_DIR.value is None else Path(_AUDIO_DIR.value).resolve().name
+        out = Path(_OUT.value) if _OUT.value else RunDirectory.open(_RUN.value).evaluation(what)
         if not out.parent.is_dir():
             raise FileNotFoundError(f"--out: there is no folder {out.parent}; make it first")
-        report = evaluation.evaluate(_RUN.value, _SPLIT.value, () if _QUICK.value else STRENGTHS, progress=tqdm)
+        strengths = () if _QUICK.value else STRENGTHS
+        report = evaluation.evaluate(_RUN.value, _SPLIT.value, strengths, tqdm, _AUDIO_DIR.value)
         print(evaluation.table(report))
         evaluation.write_json(report, provenance.collect(), out)
         evaluation.write_plot(report, out.with_suffix(".png"))

@@ -2,7 +2,12 @@
 
     pip download --no-deps musicnn==0.1.0
     python scripts/outside_judge.py --weights=musicnn-0.1.0-py3-none-any.whl --out=results/outside_judge.json \
-        --runs=pretrained/folk_rock,pretrained/folk_jazz
+        --runs=pretrained/folk_rock,pretrained/folk_jazz --elsewhere=elsewhere --real=recordings
+
+It listens to tunes of the built-in corpus, to the sets `bank` and `mma` of `scripts/elsewhere.py`, and to a folder of
+real recordings, one folder per genre, of which 20 s of each track are used. Gain: 0 is as far from the target as the
+untouched songs, 1 is inside it. Called: the same of the share of the target among the genres' tags. Spread: the distance
+between random halves of the target's own tracks, the 97.5th of 100; what is nearer than that is inside.
 
 The tagger is musicnn (Pons & Serra 2019, "musicnn: pre-trained convolutional neural networks for music audio
 tagging"), trained on listeners' tags. Its package needs an old TensorFlow. So its weights are read from the wheel,
@@ -35,14 +40,28 @@ from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.types import Array
 
+Heard = tuple[Array, Array]  # of a track: its windows in the penultimate layer [W, 200], and its tags' scores [W, 50]
+
 MODEL = "musicnn/MSD_musicnn/"  # in the wheel
 FRAMES, STEP = 187, 93  # of a window, 3 s; from one to the next
 TAGS = {"rock": 0, "jazz": 9, "folk": 20}  # of the tagger's fifty
-METHODS = ("conversion", "untouched input", "equaliser", "distortion", "musaicing", "untrained generator")
+METHODS = (
+    "untouched input",
+    "conversion",
+    "equaliser",
+    "equaliser, a filter alone",
+    "distortion",
+    "musaicing",
+    "untrained generator",
+)
+SECONDS = 20  # heard of a track, from its middle
 
 _WEIGHTS = flags.DEFINE_string("weights", None, "wheel of musicnn", required=True)
 _RUNS = flags.DEFINE_list("runs", None, "run directories on the built-in corpus, separated by commas", required=True)
 _SPLIT = flags.DEFINE_enum("split", "test", ["validation", "test"], "choose by validation, report test once")
+_ELSEWHERE = flags.DEFINE_string("elsewhere", None, "folder made by scripts/elsewhere.py")
+_REAL = flags.DEFINE_string("real", None, "folder of real recordings, one folder per genre")
+_EXCEPT = flags.DEFINE_list("except", [], "names of real recordings that a run learned from, without suffix")
 _OUT = flags.DEFINE_string("out", None, "JSON file to write", required=True)
 
 
@@ -50,7 +69,15 @@ def main() -> None:
     """Measure every run."""
     with zipfile.ZipFile(_WEIGHTS.value) as wheel:
         tagger = make_tagger(tensor_bundle.read(wheel, MODEL))
-    runs = {Path(run).name: judge(run, tagger, _SPLIT.value) for run in _RUNS.value}
+    kinds: dict[str, str | None] = {"own tunes": None}
+    if _ELSEWHERE.value:
+        kinds |= {kind: f"{_ELSEWHERE.value}/{kind}/{_SPLIT.value}" for kind in ("bank", "mma")}
+    if _REAL.value:
+        kinds["real"] = _REAL.value
+    runs: dict[str, dict] = {}
+    for run in _RUNS.value:
+        for kind, folder in kinds.items():
+            runs.setdefault(Path(run).name, {})[kind] = judge(run, tagger, _SPLIT.value, folder)
     write_text(_OUT.value, json.dumps({"runs": runs, "provenance": provenance.collect()}, indent=1) + "\n")
 
 
@@ -110,32 +137,57 @@ def listen(tagger, waveform: Array, rate: int) -> tuple[Array, Array]:
     return tuple(np.concatenate([np.asarray(part[index]) for part in heard]) for index in range(2))
 
 
-def judge(run_dir: str, tagger, split: str) -> dict:
-    """Measure the methods of a run in both directions."""
+def judge(run_dir: str, tagger, split: str, folder: str | None) -> dict:
+    """Measure the methods of a run in both directions, on one kind of music."""
     run = RunDirectory.open(run_dir)
     rate = run.config.audio.sample_rate
-    material = gather(run, split)
+    material = gather(run, split, audio_dir=folder)
     reference = {
-        genre: [listen(tagger, track, rate)[0] for track in tracks] for genre, tracks in material.reference.items()
+        genre: [listen(tagger, middle(track, rate), rate) for track in tracks]
+        for genre, tracks in material.reference.items()
     }
-    width = style.bandwidth(np.concatenate([windows for tracks in reference.values() for windows in tracks]))
+    width = style.bandwidth(np.concatenate([windows for tracks in reference.values() for windows, _ in tracks]))
     found = {}
     for (source, target), songs in material.songs.items():
+        songs = [song for song in songs if song.name not in _EXCEPT.value]
         methods = make_methods(run, source, target, material)
-        made = {method: [methods[method](song.source) for song in songs] for method in METHODS}
+        made = {method: [methods[method](middle(song.source, rate)) for song in songs] for method in METHODS}
         made |= {f"true target, {name}": [song.truths[name] for song in songs] for name in songs[0].truths}
-        found[f"{source} to {target}"] = {}
-        for method, waveforms in made.items():
-            heard = [listen(tagger, waveform, rate) for waveform in waveforms]
-            figures = {"kernel distance to target": distance(heard, reference[target], width)}
-            figures |= {f"tagged {genre}": tagged(heard, genre) for genre in (source, target) if genre in TAGS}
-            found[f"{source} to {target}"][method] = figures
-            shown = ", ".join(f"{name} {value[0]:.3f}" for name, value in figures.items())
-            print(f"{source} to {target}: {method}: {shown}", flush=True)
+        heard = {method: [listen(tagger, waveform, rate) for waveform in part] for method, part in made.items()}
+        rows = compare(heard, reference[target], target, width)
+        found[f"{source} to {target}"] = {"songs": [song.name for song in songs], **rows}
+        for method, figures in rows["methods"].items():
+            shown = ", ".join(f"{name} {np.ravel(value)[0]:.3f}" for name, value in figures.items())
+            print(f"{run.path.name}, {folder or 'own tunes'}: {source} to {target}: {method}: {shown}", flush=True)
     return found
 
 
-def distance(heard: Sequence[tuple[Array, Array]], goal: Sequence[Array], width: float) -> bootstrap.Estimate:
+def middle(waveform: Array, rate: int) -> Array:
+    """Return the middle of a waveform [N]."""
+    length = SECONDS * rate
+    return waveform[max(0, (len(waveform) - length) // 2) :][:length]
+
+
+def compare(heard: dict[str, list[Heard]], goal: list[Heard], target: str, width: float) -> dict:
+    """Measure what each method made of the songs, the untouched input among them, by the target's own tracks."""
+    real = [windows for windows, _ in goal]
+    distances = {method: distance(part, real, width) for method, part in heard.items()}
+    shares = {method: share(part, target) for method, part in heard.items()}
+    untouched, own = distances["untouched input"][0], share(goal, target)[0]
+    before = shares["untouched input"][0]
+    methods = {
+        method: {
+            "kernel distance to target": distances[method],
+            "share of the target's tag": shares[method],
+            "gain": 1 - distances[method][0] / untouched,
+            "called": (shares[method][0] - before) / (own - before),
+        }
+        for method in heard
+    }
+    return {"spread": spread(real, width), "target's own share of its tag": own, "methods": methods}
+
+
+def distance(heard: Sequence[Heard], goal: Sequence[Array], width: float) -> bootstrap.Estimate:
     """Return the kernel distance between what was heard of some tracks and real music, windows [W_i, 200] each."""
     windows = [embedded for embedded, _ in heard]
     within, within_goal, across = (
@@ -144,9 +196,22 @@ def distance(heard: Sequence[tuple[Array, Array]], goal: Sequence[Array], width:
     return bootstrap.bootstrap(functools.partial(style.kernel_distance, within, within_goal, across), len(windows))
 
 
-def tagged(heard: Sequence[tuple[Array, Array]], genre: str) -> bootstrap.Estimate:
-    """Return the mean score of a genre's tag over tracks."""
-    return bootstrap.mean([float(tags[:, TAGS[genre]].mean()) for _, tags in heard])
+def spread(tracks: Sequence[Array], width: float) -> float:
+    """Return the distance that random halves of a genre's own tracks, windows [W_i, 200], hardly exceed."""
+    rng = np.random.default_rng(0)
+    means = style.kernel_means(tracks, tracks, width)
+    found = []
+    for _ in range(200):
+        one, other = np.array_split(rng.permutation(len(tracks)), 2)
+        parts = (means[np.ix_(rows, columns)] for rows, columns in ((one, one), (other, other), (one, other)))
+        found.append(style.kernel_distance(*parts))
+    return float(np.quantile(found, 0.975))
+
+
+def share(heard: Sequence[Heard], genre: str) -> bootstrap.Estimate:
+    """Return the mean over tracks of a genre's tag, as a share of the tags of all three genres."""
+    scores = [tags[:, list(TAGS.values())].mean(axis=0) for _, tags in heard]
+    return bootstrap.mean([float(score[list(TAGS).index(genre)] / score.sum()) for score in scores])
 
 
 if __name__ == "__main__":

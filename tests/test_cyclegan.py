@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gst_jax import config
+from gst_jax.data import PARTS
 from gst_jax.learning import cyclegan, losses, models
 from gst_jax.learning.models import networks
 
@@ -14,7 +15,7 @@ FRAMES = config.load("configs/frames.toml", ["model.channels=8", "model.discrimi
 
 
 def batch_of(rng, size=2, frames=126, mels=64):
-    return {name: rng.normal(size=(size, frames, mels)).astype(np.float32) for name in "ab"}
+    return {name: rng.normal(size=(size, frames, mels)).astype(np.float32) for name in PARTS}
 
 
 def count(tree):
@@ -95,7 +96,7 @@ def test_gradient_penalty_is_the_squared_slope_of_the_scores(name):
         float(sum(metrics[f"discriminator/{genre}"] + 0.25 * metrics[f"penalty/{genre}"] for genre in "ab")), rel=1e-5
     )
     score = networks(settings.model)[1].apply
-    slope = jax.jit(jax.grad(lambda x: score({"params": discriminator["a"]}, x).sum()))(batch["a"])
+    slope = jax.jit(jax.grad(lambda x: score({"params": discriminator["a"]}, x).sum()))(batch["real_a"])
     assert float(metrics["penalty/a"]) == pytest.approx(float(np.square(slope).sum() / 2), rel=1e-4)
 
     def total_of(part):
@@ -182,7 +183,7 @@ def test_accumulation_equals_big_batch(compiled):
     """Micro-batches of 2 accumulate the gradient of one batch of 6 (mean of means, instance norm per example)."""
     rng = np.random.default_rng(3)
     micro = [batch_of(rng) for _ in range(3)]
-    big = {name: np.concatenate([part[name] for part in micro]) for name in "ab"}
+    big = {name: np.concatenate([part[name] for part in micro]) for name in PARTS}
     state = cyclegan.init_state(SMOKE)
     whole = gradient_of(state.parameters, big)
     for part in micro:

@@ -536,7 +536,7 @@ def test_batches_have_one_static_shape(audio_dir, tmp_path):
     assert served.steps_per_epoch == 3  # 3 tracks of 4.3 s are 6 segments of 2 s
     for step in range(7):
         batch = served.batch_at(step)
-        assert batch.keys() == {"a", "b"}
+        assert batch.keys() == {"a", "b", "real_a", "real_b"}
         for part in batch.values():
             assert type(part) is np.ndarray
             assert (part.shape, part.dtype) == ((2, 126, 64), np.float32)
@@ -550,7 +550,7 @@ def test_a_batch_is_a_function_of_seed_and_step(rng):
     first = {step: forth.batch_at(step) for step in steps}
     for step in reversed(steps):
         again = back.batch_at(step)
-        for key in "ab":
+        for key in data.PARTS:
             np.testing.assert_array_equal(again[key], first[step][key])
     other = batches(*genres, seed=1)
     assert any((other.batch_at(step)["a"] != first[step]["a"]).any() for step in steps)
@@ -561,12 +561,12 @@ def test_a_batch_is_never_written_to_again(rng):
     batch = served.batch_at(3)
     copies = {key: part.copy() for key, part in batch.items()}
     same = served.batch_at(3)
-    for key in "ab":
+    for key in data.PARTS:
         assert not np.shares_memory(batch[key], same[key])
         assert batch[key].flags.owndata and batch[key].flags.writeable
     for step in range(10):
         served.batch_at(step)
-    for key in "ab":
+    for key in data.PARTS:
         np.testing.assert_array_equal(batch[key], copies[key])
 
 
@@ -577,7 +577,9 @@ def test_an_epoch_shows_every_segment(batch_size):
     assert served.steps_per_epoch == -(-9 // batch_size)
     for epoch in range(3):
         first = epoch * served.steps_per_epoch
-        starts = [batch["a"][:, 0, 0] for batch in map(served.batch_at, range(first, first + served.steps_per_epoch))]
+        starts = [
+            batch["real_a"][:, 0, 0] for batch in map(served.batch_at, range(first, first + served.steps_per_epoch))
+        ]
         starts = np.concatenate(starts)[:9]  # what fills the last batch begins the next cycle
         # 5 + 3 + 1 segments, each at most half a segment from its place
         assert [
@@ -589,7 +591,7 @@ def test_an_epoch_shows_every_segment(batch_size):
 
 def test_the_smaller_genre_is_shuffled_anew_each_time_around():
     served = batches(made_genre("a", [40 * T]), made_genre("b", [4 * T]), batch_size=4)
-    orders = [tuple(np.round(served.batch_at(step)["b"][:, 0, 0] / T).astype(int)) for step in range(10)]
+    orders = [tuple(np.round(served.batch_at(step)["real_b"][:, 0, 0] / T).astype(int)) for step in range(10)]
     assert all(len(set(order)) >= 3 for order in orders)  # one cycle a batch; jitter may round two to the same
     assert len(set(orders)) > 5
 
@@ -600,7 +602,7 @@ def test_segments_stay_within_their_track_and_their_time_is_unbroken():
     ends = np.cumsum(lengths)
     starts = set()
     for step in range(400):
-        for segment in served.batch_at(step)["a"]:
+        for segment in served.batch_at(step)["real_a"]:
             np.testing.assert_array_equal(segment[:, 7], segment[0, 0] + np.arange(T))
             first = int(segment[0, 0])
             assert np.searchsorted(ends, first, side="right") == np.searchsorted(ends, first + T - 1, side="right")
@@ -616,7 +618,7 @@ def test_standardised_frames_have_mean_zero_and_deviation_one(rng, tmp_path):
     sound.write_wave(folder / "x.wav", shape * noise(rng, 8), 16_000, "FLOAT")
     genre = load(folder, tmp_path / "cache")
     whole = replace(CONFIG, audio=AudioConfig(n_mels=64, segment_seconds=8.0), training=TrainingConfig(batch_size=1))
-    segment = data.Batches(genre, genre, whole).batch_at(0)["a"][0]
+    segment = data.Batches(genre, genre, whole).batch_at(0)["real_a"][0]
     assert len(segment) == len(genre.log_mel)  # one segment that is all there is
     np.testing.assert_allclose(segment.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(segment.std(axis=0), 1, atol=1e-4)
@@ -628,5 +630,38 @@ def test_each_genre_is_standardised_by_its_own_statistics(rng):
         loud, statistics=Statistics(mean=(-20.0,) * 64, deviation=(2.0,) * 63 + (4.0,), highest=(99.0,) * 64)
     )
     batch = batches(loud, made_genre("b", [T], rng), batch_size=1).batch_at(0)
-    np.testing.assert_allclose(batch["a"][0, :, 0], (loud.log_mel[:, 0] + 20) / 2, atol=1e-5)
-    np.testing.assert_allclose(batch["a"][0, :, 63], (loud.log_mel[:, 63] + 20) / 4, atol=1e-5)
+    np.testing.assert_allclose(batch["real_a"][0, :, 0], (loud.log_mel[:, 0] + 20) / 2, atol=1e-5)
+    np.testing.assert_allclose(batch["real_a"][0, :, 63], (loud.log_mel[:, 63] + 20) / 4, atol=1e-5)
+
+
+def test_what_is_converted_is_standardised_by_its_track_as_far_as_the_share_says(rng):
+    """A track 6 dB louder than its genre, and moving half as much, is met between."""
+    genre = made_genre("a", [400 * T], rng)
+    genre = replace(genre, log_mel=(genre.log_mel * 0.5 + 6).astype(np.float32))
+    genre = replace(genre, statistics=Statistics(mean=(-10.0,) * 64, deviation=(7.0,) * 64, highest=(99.0,) * 64))
+    own_mean, own_deviation = genre.log_mel.mean(axis=0), genre.log_mel.std(axis=0)
+    for share in (0.0, 0.6, 1.0):
+        settings = replace(CONFIG, model=replace(CONFIG.model, song_share=share))
+        batch = data.Batches(genre, genre, settings).batch_at(0)
+        mean, deviation = -10 + share * (own_mean + 10), 7 + share * (own_deviation - 7)
+        segment = 7 * batch["real_a"] - 10
+        np.testing.assert_allclose(batch["a"], (segment - mean) / deviation, atol=0.05)
+        if share == 0:
+            np.testing.assert_array_equal(batch["a"], batch["real_a"])
+
+
+def test_disturbance_changes_what_is_converted_and_never_what_is_real(rng):
+    genre = made_genre("a", [40 * T], rng)
+    genre = replace(genre, statistics=Statistics(mean=(-20.0,) * 64, deviation=(7.0,) * 64, highest=(99.0,) * 64))
+    calm, wild = (
+        data.Batches(genre, genre, replace(CONFIG, data=replace(CONFIG.data, disturbance=strength)))
+        for strength in (0.0, 1.0)
+    )
+    changed = []
+    for step in range(20):
+        one, other = calm.batch_at(step), wild.batch_at(step)
+        np.testing.assert_array_equal(one["real_a"], other["real_a"])
+        np.testing.assert_array_equal(other["a"], wild.batch_at(step)["a"])
+        changed.append(float(np.abs(one["a"] - other["a"]).mean()))
+        assert np.isfinite(other["a"]).all()
+    assert min(changed) > 0 and 0.3 < max(changed) < 3

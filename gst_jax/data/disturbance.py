@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 from gst_jax.config import AudioConfig
 from gst_jax.sound import LOG_MEL_FLOOR
@@ -15,6 +16,7 @@ _WAVES = 6
 _SEMITONES = 2.0
 _CONTRAST = 0.35  # share by which what a band does in time is made larger or smaller
 _SMEAR = 0.8  # share of a frame's power that goes on into the next one
+_BLUR = 3  # bands to either side
 _NOISE = -18.0  # dB: the loudest noise below
 
 
@@ -53,6 +55,9 @@ class Disturbance:
             log_mel = mean + (1 + amount * _CONTRAST * rng.uniform(-1, 1)) * (log_mel - mean)
         if rng.uniform() < 0.3:
             log_mel = _smeared(log_mel, amount * _SMEAR * rng.uniform())
+        if rng.uniform() < 0.3:
+            width = 1 + 2 * rng.integers(0, 1 + round(amount * _BLUR))
+            log_mel = 10 * np.log10(uniform_filter1d(10 ** (log_mel / 10), width, axis=1, mode="nearest"))
         if rng.uniform() < 0.3:
             noise = _NOISE - 20 * (1 - amount) + rng.normal(0, 1, log_mel.shape)
             log_mel = 10 * np.log10(10 ** (log_mel / 10) + 10 ** (noise / 10))

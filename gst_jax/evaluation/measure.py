@@ -43,9 +43,14 @@ class Judge:
         return embed(waveform, self.run.config.audio.sample_rate, self.embedding)
 
 
-def prepare(run: RunDirectory, split: str, progress: Progress | None = None) -> Judge:
+def prepare(
+    run: RunDirectory,
+    split: str,
+    progress: Progress | None = None,
+    audio_dir: str | os.PathLike[str] | None = None,
+) -> Judge:
     """Gather the songs of a run and fit the embedding to judge them by; arguments as for `evaluate`."""
-    material = gather(run, split, progress)
+    material = gather(run, split, progress, audio_dir)
     rate = run.config.audio.sample_rate
     embedding = fit_embedding(material.training, rate, progress)
     reference = {
@@ -60,6 +65,7 @@ def evaluate(
     split: str = "validation",
     strengths: tuple[float, ...] = STRENGTHS,
     progress: Progress | None = None,
+    audio_dir: str | os.PathLike[str] | None = None,
 ) -> Report:
     """Measure both directions of a run.
 
@@ -71,6 +77,7 @@ def evaluate(
         split: of the built-in corpus: validation, to choose by, or test, to report once.
         strengths: between 0 and 1, at which the conversion is measured too.
         progress: as `tqdm.tqdm`.
+        audio_dir: holds a folder of other recordings for each genre; these are measured instead.
 
     Returns:
         `{"run": its name, "trained": provenance of its training, "weights": their digest, "split", "classifier":
@@ -79,12 +86,12 @@ def evaluate(
         A kind is `style`, `content` or, for closeness to these truths, `rearranged` or `reorchestrated`.
     """
     run = RunDirectory.open(run_dir)
-    judge = prepare(run, split, progress)
+    judge = prepare(run, split, progress, audio_dir)
     return {
         "run": run.path.name,
         "trained": run.history[-1] if run.history else None,
         "weights": checkpoint.digest({key: checkpoint.load_generator(run, key) for key in ("ab", "ba")}),
-        "split": split if run.audio_dir is None else "held out",
+        "split": str(audio_dir) if audio_dir is not None else split if run.audio_dir is None else "held out",
         "classifier": {
             genre: float(np.mean([judge.embedding.log_odds(windows, genre).mean() > 0 for windows in tracks]))
             for genre, tracks in judge.reference.items()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gst_jax import corpus, data, sound
 from gst_jax.config import AudioConfig, ConfigError, DataConfig
@@ -12,6 +14,7 @@ from gst_jax.corpus import library
 from gst_jax.evaluation.progress import shown
 from gst_jax.runs import directory
 from gst_jax.runs.directory import RunDirectory
+from gst_jax.sound import AudioError
 from gst_jax.types import Array, Progress
 
 SPLITS = ("validation", "test")
@@ -44,16 +47,23 @@ class Material:
     reference: dict[str, list[Array]]  # by genre: real music to compare conversions to, [N] each
 
 
-def gather(run: RunDirectory, split: str, progress: Progress | None = None) -> Material:
-    """Read the songs of a run.
+def gather(
+    run: RunDirectory,
+    split: str,
+    progress: Progress | None = None,
+    audio_dir: str | os.PathLike[str] | None = None,
+) -> Material:
+    """Read the songs of a run, or others.
 
     Args:
         run: on the built-in corpus, whose tunes are paired, or on the user's own tracks.
         split: of the built-in corpus, one of SPLITS; the held-out tracks of the user are one set.
         progress: as `tqdm.tqdm`.
+        audio_dir: holds a folder of other recordings for each genre, to convert and to compare to instead.
 
     Raises:
         ConfigError: when there is no such split, or no track was held out.
+        AudioError: when `audio_dir` has no sound for a genre.
     """
     if split not in SPLITS:
         raise ConfigError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
@@ -62,15 +72,19 @@ def gather(run: RunDirectory, split: str, progress: Progress | None = None) -> M
     if run.audio_dir is None:  # one embedding for all runs, whatever data.corpus_tracks says
         usual = data.settings_for(None, dataclasses.replace(run.config, data=DataConfig()))
         fitted = data.load_pair(run.pair, None, usual, progress)
-    else:
+    elif audio_dir is None:
         _check_held_out(genres)
     training = {genre.name: _training(genre, audio, progress) for genre in fitted}
     directions = (run.pair, run.pair[::-1])
-    if run.audio_dir is None:
+    if run.audio_dir is None and audio_dir is None:
         songs = {direction: _paired(split, *direction, audio, progress) for direction in directions}
         reference = {genre: _reference(genre, audio, progress) for genre in run.pair}
         return Material(genres, songs, training, reference)
-    held_out = {genre.name: _held_out(genre, audio, progress) for genre in genres}
+    paths = {
+        genre.name: genre.held_out if audio_dir is None else _recordings(Path(audio_dir, genre.name))
+        for genre in genres
+    }
+    held_out = {name: _read(name, tracks, audio, progress) for name, tracks in paths.items()}
     return Material(
         genres=genres,
         songs={(source, target): held_out[source] for source, target in directions},
@@ -94,8 +108,15 @@ def _training(genre: data.Genre, audio: AudioConfig, progress: Progress | None) 
     return [data.read_mono(path, audio, seconds) for path in shown(paths, progress, f"reading {genre.name}", "track")]
 
 
-def _held_out(genre: data.Genre, audio: AudioConfig, progress: Progress | None) -> list[Song]:
-    tracks = shown(genre.held_out, progress, f"reading {genre.name} held out", "track")
+def _recordings(folder: Path) -> list[Path]:
+    """List the sound files of a folder."""
+    if not folder.is_dir() or not (found := sound.find_audio(folder)):
+        raise AudioError(f"there are no recordings in {folder}; put there what is to be converted and compared to")
+    return found
+
+
+def _read(name: str, paths: Sequence[Path], audio: AudioConfig, progress: Progress | None) -> list[Song]:
+    tracks = shown(paths, progress, f"reading {name}", "track")
     return [Song(path.stem, data.read_mono(path, audio, _SECONDS), {}) for path in tracks]
 
 

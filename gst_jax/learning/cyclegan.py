@@ -13,6 +13,7 @@ from flax import struct
 
 from gst_jax.config import Config, ModelConfig, TrainingConfig
 from gst_jax.learning import losses
+from gst_jax.learning.convolution import conv1d
 from gst_jax.learning.models import TRANSPORT, Parameters, draw_parameters, networks
 
 
@@ -128,6 +129,11 @@ def translate_levels(
     return jnp.minimum(translated * after[1] + after[0], highest)
 
 
+def carried(generator: Parameters, log_mel: jax.Array) -> jax.Array:
+    """Carry log-mels `[B, T, M]` over by a generator's transport alone."""
+    return conv1d(log_mel, jax.lax.stop_gradient(generator[TRANSPORT]["kernel"]))
+
+
 def generator_loss(
     generator: Parameters, discriminator: Parameters, batch: dict[str, jax.Array], config: Config
 ) -> tuple[jax.Array, tuple[dict[str, jax.Array], dict[str, jax.Array]]]:
@@ -146,7 +152,11 @@ def generator_loss(
     a, b, real_a, real_b = (batch[name] for name in ("a", "b", "real_a", "real_b"))
     score, adversarial = functools.partial(_score, config.model), _adversarial(config)
     weights = config.loss
-    if weights.identity > 0:
+    if weights.restoration > 0:
+        ab, ba = generator["ab"], generator["ba"]
+        fake_b, restored_b = jnp.split(translate(ab, config.model, jnp.concatenate([a, carried(ba, b)])), 2)
+        fake_a, restored_a = jnp.split(translate(ba, config.model, jnp.concatenate([b, carried(ab, a)])), 2)
+    elif weights.identity > 0:
         # Conversion and identity share one call per generator: larger matrix products, same arithmetic.
         fake_b, identity_b = jnp.split(translate(generator["ab"], config.model, jnp.concatenate([a, real_b])), 2)
         fake_a, identity_a = jnp.split(translate(generator["ba"], config.model, jnp.concatenate([b, real_a])), 2)
@@ -160,7 +170,12 @@ def generator_loss(
         "generator/cycle": losses.absolute_error(cycle_a, a) + losses.absolute_error(cycle_b, b),
     }
     total = weights.adversarial * parts["generator/adversarial"] + weights.cycle * parts["generator/cycle"]
-    if weights.identity > 0:
+    if weights.restoration > 0:
+        parts["generator/restoration"] = losses.absolute_error(restored_a, real_a) + losses.absolute_error(
+            restored_b, real_b
+        )
+        total = total + weights.restoration * parts["generator/restoration"]
+    elif weights.identity > 0:
         parts["generator/identity"] = losses.absolute_error(identity_a, real_a) + losses.absolute_error(
             identity_b, real_b
         )
@@ -171,16 +186,25 @@ def generator_loss(
 def discriminator_loss(
     discriminator: Parameters, batch: dict[str, jax.Array], fakes: dict[str, jax.Array], config: Config
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Return the discriminators' loss on real and fake log-mels `{"a", "b"}`, each `[B, T, M]`, with its metrics."""
+    """Return the discriminators' loss with its metrics.
+
+    Args:
+        discriminator: parameters `{"a", "b"}`.
+        batch: of `data.Batches`.
+        fakes: converted log-mels `{"a", "b"}`, [B, T, M] each.
+        config: of the run.
+    """
     metrics = {}
     total, adversarial = jnp.float32(0), _adversarial(config)
     for genre in ("a", "b"):
         if config.loss.gradient_penalty > 0:
             slope = jax.grad(lambda real, genre=genre: _score(config.model, discriminator[genre], real).sum())
-            metrics[f"penalty/{genre}"] = losses.squared_norm(slope(batch[genre]))
+            metrics[f"penalty/{genre}"] = losses.squared_norm(slope(batch[f"real_{genre}"]))
             total = total + 0.5 * config.loss.gradient_penalty * metrics[f"penalty/{genre}"]
         # Apart, so that XLA computes each once for this loss, the generators' and the penalty.
-        real, fake = (_score(config.model, discriminator[genre], side[genre]) for side in (batch, fakes))
+        real, fake = (
+            _score(config.model, discriminator[genre], side) for side in (batch[f"real_{genre}"], fakes[genre])
+        )
         metrics[f"discriminator/{genre}"] = 0.5 * (adversarial(real, 1.0) + adversarial(fake, 0.0))
         total = total + metrics[f"discriminator/{genre}"]
     return total, metrics
@@ -208,7 +232,7 @@ def train_step(
         generator, discriminator, batch, config
     )
     (_, discriminator_metrics), discriminator_gradient = jax.value_and_grad(discriminator_loss, has_aux=True)(
-        discriminator, {"a": batch["real_a"], "b": batch["real_b"]}, fakes, config
+        discriminator, batch, fakes, config
     )
     gradient = {"generator": generator_gradient, "discriminator": discriminator_gradient}
     changes, opt_state = make_optimizer(config.training).update(gradient, state.opt_state, state.parameters)
