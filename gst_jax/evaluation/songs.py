@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gst_jax import corpus, data, sound
 from gst_jax.config import AudioConfig, ConfigError, DataConfig
@@ -48,7 +49,7 @@ def gather(run: RunDirectory, split: str, progress: Progress | None = None) -> M
     """Read the songs of a run.
 
     Args:
-        run: on the built-in corpus, whose tunes are paired, or on the user's own tracks.
+        run: on the built-in corpus alone, whose tunes are paired, or on the user's own tracks too.
         split: of the built-in corpus, one of SPLITS; the held-out tracks of the user are one set.
         progress: as `tqdm.tqdm`.
 
@@ -58,34 +59,37 @@ def gather(run: RunDirectory, split: str, progress: Progress | None = None) -> M
     if split not in SPLITS:
         raise ConfigError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
     audio = run.config.audio
-    genres = fitted = data.load_run(run, progress)
-    if run.audio_dir is None:  # one embedding for all runs, whatever data.corpus_tracks says
-        usual = data.settings_for(None, dataclasses.replace(run.config, data=DataConfig()))
-        fitted = data.load_pair(run.pair, None, usual, progress)
-    else:
-        _check_held_out(genres)
-    training = {genre.name: _training(genre, audio, progress) for genre in fitted}
+    genres = data.load_run(run, progress)
     directions = (run.pair, run.pair[::-1])
-    if run.audio_dir is None:
-        songs = {direction: _paired(split, *direction, audio, progress) for direction in directions}
-        reference = {genre: _reference(genre, audio, progress) for genre in run.pair}
-        return Material(genres, songs, training, reference)
-    held_out = {genre.name: _held_out(genre, audio, progress) for genre in genres}
+    if run.audio_dirs:
+        unseen = {genre.name: _unseen(genre, run) for genre in genres}
+        held_out = {name: _held_out(name, paths, audio, progress) for name, paths in unseen.items()}
+        return Material(
+            genres=genres,
+            songs={(source, target): held_out[source] for source, target in directions},
+            training={genre.name: _training(genre, audio, progress) for genre in genres},
+            reference={name: [song.source for song in songs] for name, songs in held_out.items()},
+        )
+    # One embedding for all runs, whatever data.corpus_tracks says.
+    usual = data.settings_for((), dataclasses.replace(run.config, data=DataConfig()))
     return Material(
         genres=genres,
-        songs={(source, target): held_out[source] for source, target in directions},
-        training=training,
-        reference={name: [song.source for song in songs] for name, songs in held_out.items()},
+        songs={direction: _paired(split, *direction, audio, progress) for direction in directions},
+        training={
+            genre.name: _training(genre, audio, progress) for genre in data.load_pair(run.pair, (), usual, progress)
+        },
+        reference={genre: _reference(genre, audio, progress) for genre in run.pair},
     )
 
 
-def _check_held_out(genres: Sequence[data.Genre]) -> None:
-    for genre in genres:
-        if not genre.held_out:
-            raise ConfigError(
-                f"no track of {genre.name} was held out of training, so nothing can be measured; train again with "
-                "more tracks or a data.held_out_fraction above 0"
-            )
+def _unseen(genre: data.Genre, run: RunDirectory) -> Sequence[Path]:
+    paths = data.unseen_tracks(genre, run)
+    if not paths:
+        raise ConfigError(
+            f"no track of {genre.name} was held out of training, so nothing can be measured; train again with "
+            "more tracks or a data.held_out_fraction above 0"
+        )
+    return paths
 
 
 def _training(genre: data.Genre, audio: AudioConfig, progress: Progress | None) -> list[Array]:
@@ -94,8 +98,8 @@ def _training(genre: data.Genre, audio: AudioConfig, progress: Progress | None) 
     return [data.read_mono(path, audio, seconds) for path in shown(paths, progress, f"reading {genre.name}", "track")]
 
 
-def _held_out(genre: data.Genre, audio: AudioConfig, progress: Progress | None) -> list[Song]:
-    tracks = shown(genre.held_out, progress, f"reading {genre.name} held out", "track")
+def _held_out(genre: str, paths: Sequence[Path], audio: AudioConfig, progress: Progress | None) -> list[Song]:
+    tracks = shown(paths, progress, f"reading {genre} held out", "track")
     return [Song(path.stem, data.read_mono(path, audio, _SECONDS), {}) for path in tracks]
 
 

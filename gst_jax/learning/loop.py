@@ -71,7 +71,7 @@ def train(
     settings: Config,
     run_dir: str | os.PathLike[str],
     *,
-    audio_dir: str | os.PathLike[str] | None = None,
+    audio_dirs: data.AudioDirs = (),
     init_from: str | os.PathLike[str] | None = None,
     minutes: float = math.inf,
     on_step: Callable[[int, int, Metrics], None] = lambda step, total, metrics: None,
@@ -86,7 +86,7 @@ def train(
         pair: names of the genres a and b.
         settings: of the run; a later call may change only its length and how often it logs and saves.
         run_dir: made where it does not exist.
-        audio_dir: holds one folder per genre; None is the built-in corpus.
+        audio_dirs: each holds one folder per genre, or is `data.CORPUS`; none is the built-in corpus alone.
         init_from: run directory whose newest parameters a new run starts with; the transport is computed anew.
         minutes: of stepping in this call, at most.
         on_step: called after each micro-batch with how many were seen, how many there are, and the newest metrics.
@@ -99,22 +99,24 @@ def train(
     old = RunDirectory.open(run_dir) if RunDirectory.exists(run_dir) else None
     if old is not None:
         _refuse_exported(old)
-        _refuse_other_source(old, audio_dir)
-    settings = data.settings_for(audio_dir, settings)
+    audio_dirs = data.find_audio_dirs(audio_dirs)
+    if old is not None:
+        _refuse_other_source(old, audio_dirs)
+    settings = data.settings_for(audio_dirs, settings)
     run = RunDirectory(
         path=Path(run_dir),
         pair=pair,
         config=settings,
         statistics={},  # known once the audio is read
-        audio_dir=_absolute(audio_dir),
-        init_from=_absolute(init_from),
+        audio_dirs=audio_dirs,
+        init_from=None if init_from is None else str(Path(init_from).resolve()),
     )
     initial = None
     if old is not None:
         _refuse_other_run(old, run)
     if init_from is not None and (old is None or checkpoint.newest(old) is None):
         initial = _initial_parameters(init_from, settings)
-    genres = data.load_pair(pair, audio_dir, settings, progress)
+    genres = data.load_pair(pair, audio_dirs, settings, progress)
     if old is not None:
         genres = data.as_trained(genres, old)
         run = dataclasses.replace(run, history=old.history)
@@ -228,10 +230,6 @@ def _summary(
     )
 
 
-def _absolute(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else str(Path(path).resolve())
-
-
 def _refuse_exported(old: RunDirectory) -> None:
     """Raise TrainingError where a run has lost what training needs."""
     if old.is_exported:
@@ -241,12 +239,15 @@ def _refuse_exported(old: RunDirectory) -> None:
         )
 
 
-def _refuse_other_source(old: RunDirectory, audio_dir: str | os.PathLike[str] | None) -> None:
-    """Raise TrainingError when a run on the user's music is to go on with the built-in corpus, or the reverse."""
-    if old.audio_dir is not None and audio_dir is None:
-        raise TrainingError(f"{old.path} was trained on {old.audio_dir}; give --audio_dir={old.audio_dir} to go on")
-    if old.audio_dir is None and audio_dir is not None:
-        raise TrainingError(f"{old.path} was trained on the built-in corpus; leave --audio_dir out to go on")
+def _refuse_other_source(old: RunDirectory, audio_dirs: tuple[str, ...]) -> None:
+    """Raise TrainingError when a run is to go on with another number of folders, or with the corpus or without.
+
+    Folders may have been moved: whether their audio is the same is seen once it is read.
+    """
+    if len(old.audio_dirs) != len(audio_dirs) or (data.CORPUS in old.audio_dirs) != (data.CORPUS in audio_dirs):
+        options = " ".join(f"--audio_dir={place}" for place in old.audio_dirs)
+        remedy = f"give {options}" if options else "leave --audio_dir out"
+        raise TrainingError(f"{old.path} was trained on {data.describe(old.audio_dirs)}; {remedy} to go on")
 
 
 def _initial_parameters(init_from: str | os.PathLike[str], settings: Config) -> cyclegan.Parameters:
