@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _PAIR = flags.DEFINE_string(
     "pair", None, "two genres, as in folk_jazz; all: folk_rock, then folk_jazz (default: the two folders, or all)"
 )
-_AUDIO_DIR = flags.DEFINE_string(
-    "audio_dir", None, "folder that holds one folder per genre (default: built-in corpus)"
+_AUDIO_DIRS = flags.DEFINE_multi_string(
+    "audio_dir", [], "folder of one folder per genre, or corpus: the built-in one (default); may be repeated"
 )
 _CONFIG = flags.DEFINE_string("config", None, "TOML file of settings (default: those of configs/frames.toml)")
 _SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; may be repeated")
@@ -33,18 +33,19 @@ def main(argv: list[str]) -> None:
     with startup.plain_messages():
         from gst_jax import config, data
 
-        pairs = data.find_pairs(_PAIR.value, _AUDIO_DIR.value, default="all")
-        _prepare({"_".join(pair): pair for pair in pairs}, config.load(_CONFIG.value, _SET.value))
+        audio_dirs = data.find_audio_dirs(_AUDIO_DIRS.value)
+        pairs = data.find_pairs(_PAIR.value, audio_dirs, default="all")
+        _prepare({"_".join(pair): pair for pair in pairs}, audio_dirs, config.load(_CONFIG.value, _SET.value))
 
 
-def _prepare(pairs: dict[str, tuple[str, str]], settings: Config) -> None:
+def _prepare(pairs: dict[str, tuple[str, str]], audio_dirs: tuple[str, ...], settings: Config) -> None:
     from tqdm import tqdm
 
     from gst_jax import data
 
-    settings = data.settings_for(_AUDIO_DIR.value, settings)
+    settings = data.settings_for(audio_dirs, settings)
     names = list(dict.fromkeys(genre for pair in pairs.values() for genre in pair))
-    genres = {genre.name: genre for genre in data.load_each(names, _AUDIO_DIR.value, settings, tqdm)}
+    genres = {genre.name: genre for genre in data.load_each(names, audio_dirs, settings, tqdm)}
     _print_genres(genres)
     batches = {name: data.Batches(genres[a], genres[b], settings) for name, (a, b) in pairs.items()}
     print("timing a few batches; compiling them may take a minute", file=sys.stderr)

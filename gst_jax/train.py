@@ -18,8 +18,8 @@ _PAIR = flags.DEFINE_string(
     None,
     "two genres, as in folk_jazz; all: folk_rock, then folk_jazz (default: the two folders, or folk_rock)",
 )
-_AUDIO_DIR = flags.DEFINE_string(
-    "audio_dir", None, "folder that holds one folder per genre (default: built-in corpus)"
+_AUDIO_DIRS = flags.DEFINE_multi_string(
+    "audio_dir", [], "folder of one folder per genre, or corpus: the built-in one (default); may be repeated"
 )
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "where the run is kept (default: runs/PAIR); run again to resume")
 _MINUTES = flags.DEFINE_float("minutes", math.inf, "stop after this many minutes of stepping", lower_bound=0)
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
     with startup.plain_messages():
         from gst_jax import config, data
 
-        pairs = data.find_pairs(_PAIR.value, _AUDIO_DIR.value, default="folk_rock")
+        pairs = data.find_pairs(_PAIR.value, data.find_audio_dirs(_AUDIO_DIRS.value), default="folk_rock")
         if len(pairs) > 1 and _RUN_DIR.value:
             raise config.ConfigError("--run_dir holds one run; leave it out with --pair=all, or name one pair")
         settings = config.load(_CONFIG.value, _SET.value)
@@ -67,7 +67,7 @@ def _train(pair: tuple[str, str], settings: Config) -> None:
         bar.update(step - bar.n)
 
     options: dict[str, Any] = {
-        "audio_dir": _AUDIO_DIR.value,
+        "audio_dirs": _AUDIO_DIRS.value,
         "init_from": _INIT_FROM.value,
         "minutes": _MINUTES.value,
     }

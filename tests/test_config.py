@@ -155,7 +155,7 @@ def test_run_directory_describes_itself(tmp_path):
         pair=("folk", "jazz"),
         config=Config(),
         statistics={"folk": level, "jazz": level},
-        audio_dir="/গান 🎵",
+        audio_dirs=("/গান 🎵", "corpus"),
         init_from="/runs/ক",
         history=({"command": "x"}, {"command": "y"}),
         path=tmp_path,
@@ -163,6 +163,15 @@ def test_run_directory_describes_itself(tmp_path):
     run.write()
     assert RunDirectory.open(tmp_path) == run
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(("recorded", "audio_dirs"), [(None, ()), ("/music", ("/music",))])
+def test_a_run_recorded_before_there_could_be_several_folders_opens(tmp_path, recorded, audio_dirs):
+    RunDirectory(path=tmp_path, pair=("folk", "jazz"), config=Config(), statistics={}).write()
+    tree = json.loads((tmp_path / "config.json").read_text())
+    del tree["audio_dirs"]
+    (tmp_path / "config.json").write_text(json.dumps(tree | {"audio_dir": recorded}))
+    assert RunDirectory.open(tmp_path).audio_dirs == audio_dirs
 
 
 def test_a_damaged_or_missing_run_is_an_error_that_says_so(tmp_path):

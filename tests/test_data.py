@@ -174,8 +174,10 @@ def test_a_band_that_never_moves_has_a_deviation_of_one_decibel(tmp_path):
     assert statistics.deviation[-1] == 1.0
 
 
-def test_the_built_in_corpus_lends_as_many_tracks_as_it_is_told(rng, tmp_path, monkeypatch):
-    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path))
+@pytest.fixture
+def noise_corpus(rng, tmp_path, monkeypatch):
+    """A built-in corpus that takes no time to render, in a cache of its own."""
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
 
     def render(root, missing, progress):
         for track in missing:
@@ -183,16 +185,20 @@ def test_the_built_in_corpus_lends_as_many_tracks_as_it_is_told(rng, tmp_path, m
             sound.write_wave(root / track.path, noise(rng, 2), 16_000)
 
     monkeypatch.setattr(library, "_render_all", render)
+
+
+def test_the_built_in_corpus_lends_as_many_tracks_as_it_is_told(noise_corpus):
     for number in (10, 12):
-        settings = data.settings_for(None, config.load(overrides=[f"data.corpus_tracks={number}"]))
-        genres = data.load_pair(("folk", "rock"), None, settings)
+        settings = data.settings_for((), config.load(overrides=[f"data.corpus_tracks={number}"]))
+        genres = data.load_pair(("folk", "rock"), (), settings)
         assert [len(genre.tracks) for genre in genres] == [number, number]
 
 
 def test_the_size_of_the_built_in_corpus_is_no_setting_of_a_folder(audio_dir):
     settings = config.load(overrides=["data.corpus_tracks=60"])
     with pytest.raises(ConfigError, match=r"data\.corpus_tracks is 60, but --audio_dir"):
-        data.settings_for(audio_dir, settings)
+        data.settings_for([audio_dir], settings)
+    assert data.settings_for([audio_dir, data.CORPUS], settings) == settings
 
 
 @pytest.mark.parametrize("name", ["with space", "লোক সঙ্গীত", "🎸"])
@@ -252,7 +258,7 @@ def test_all_bad_files_are_named_at_once_before_one_is_decoded(audio_dir, tmp_pa
     (tmp_path / "audio" / "organ" / "tune 1.wav").write_bytes(b"")
     monkeypatch.setattr(sound, "read_blocks", lambda path: pytest.fail(f"decoded {path}"))
     with pytest.raises(AudioError, match="(?s)2 files cannot be used:.*harp.tune 0.wav .*organ.tune 1.wav is empty"):
-        data.load_genres(tmp_path / "audio", ["harp", "organ"], AUDIO, ALL, tmp_path / "cache")
+        data.load_genres([tmp_path / "audio"], ["harp", "organ"], AUDIO, ALL, tmp_path / "cache")
 
 
 def test_a_truncated_file_trains_as_far_as_it_goes(audio_dir, tmp_path):
@@ -285,7 +291,7 @@ def test_damaged_sound_of_all_genres_is_named_in_one_message(rng, tmp_path, monk
     for genre in "ac":
         soundfile.write(tmp_path / genre / "bad.wav", samples, 16_000, "FLOAT")
     with pytest.raises(AudioError) as raised:
-        data.load_each(["a", "b", "c"], tmp_path, replace(CONFIG, data=ALL))
+        data.load_each(["a", "b", "c"], [tmp_path], replace(CONFIG, data=ALL))
     first, *lines = str(raised.value).splitlines()
     assert first == "2 files cannot be used:"
     assert [str(tmp_path / genre / "bad.wav") in line for genre, line in zip("ac", lines, strict=True)] == [True] * 2
@@ -347,11 +353,133 @@ def test_progress_is_told_of_every_track(audio_dir, tmp_path):
         seen.append((total, desc, unit))
         return paths
 
-    data.load_genres(audio_dir, ["harp", "organ"], AUDIO, ALL, tmp_path, progress)
+    data.load_genres([audio_dir], ["harp", "organ"], AUDIO, ALL, tmp_path, progress)
     looked = [(3, "looking at harp", "file"), (3, "looking at organ", "file")]
     assert seen == [*looked, (3, "harp", "track"), (3, "organ", "track")]
-    data.load_genres(audio_dir, ["harp", "organ"], AUDIO, ALL, tmp_path, progress)
+    data.load_genres([audio_dir], ["harp", "organ"], AUDIO, ALL, tmp_path, progress)
     assert len(seen) == 4  # nothing is measured twice
+
+
+# Several folders ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_dirs(rng, tmp_path):
+    """Two audio folders: `one` holds folk and metal, `two` folk and jazz; both have a file `folk/a.wav`."""
+    for place in ("one/folk/a", "one/folk/b", "one/metal/x", "two/folk/a", "two/folk/c", "two/jazz/y"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        sound.write_wave(tmp_path / f"{place}.wav", noise(rng, 2 + len(place) % 3), 16_000)
+    return [tmp_path / "one", tmp_path / "two"]
+
+
+def test_a_genre_is_what_all_its_folders_hold(two_dirs, tmp_path, monkeypatch, decoded):
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
+    for _ in range(2):  # computed, then from the cache
+        folk, metal, jazz = data.load_each(["folk", "metal", "jazz"], two_dirs, replace(CONFIG, data=ALL))
+        files = [path for place in two_dirs for path in sorted((place / "folk").iterdir())]
+        assert [track.path for track in folk.tracks] == files and len(files) == 4
+        assert [names(track.path for track in genre.tracks) for genre in (metal, jazz)] == [["x.wav"], ["y.wav"]]
+        for track in folk.tracks:
+            expected = sound.log_mel(at_reference(track.path), AUDIO)
+            np.testing.assert_array_equal(folk.log_mel[track.start : track.start + track.frames], expected)
+        assert len(decoded) == 6
+    (two_dirs[1] / "folk" / "c.wav").unlink()  # a change in any of the folders is seen
+    assert len(data.load_each(["folk"], two_dirs, replace(CONFIG, data=ALL))[0].tracks) == 3
+
+
+def test_tracks_are_held_out_of_all_folders_together(two_dirs, tmp_path, monkeypatch):
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
+    half = replace(CONFIG, data=DataConfig(held_out_fraction=0.5))
+    files = [path for place in two_dirs for path in sorted((place / "folk").iterdir())]
+    for _ in range(2):
+        (folk,) = data.load_each(["folk"], two_dirs, half)
+        assert ([track.path for track in folk.tracks], list(folk.held_out)) == data.split_tracks(files, 0.5)
+
+
+def test_the_built_in_corpus_beside_a_folder_trains_whole(two_dirs, noise_corpus):
+    dirs = data.find_audio_dirs([data.CORPUS, *two_dirs])
+    settings = data.settings_for(dirs, config.load(overrides=["data.corpus_tracks=12", "data.held_out_fraction=0.5"]))
+    for _ in range(2):
+        folk, rock, metal = data.load_each(["folk", "rock", "metal"], dirs, settings)
+        lent = [path for path in (track.path for track in folk.tracks) if "train_12" in path.parts]
+        assert (len(lent), len(folk.tracks), len(folk.held_out)) == (12, 14, 2)
+        assert all(path.parents[1] in two_dirs for path in folk.held_out)
+        assert (len(rock.tracks), rock.held_out, len(metal.tracks)) == (12, (), 1)
+    # Given by its path, the corpus is a folder as any other.
+    (as_own,) = data.load_each(["folk"], [lent[0].parents[1]], replace(settings, data=DataConfig()))
+    assert len(as_own.held_out) == 1
+
+
+def test_what_a_run_did_not_train_on_is_of_the_user_or_else_of_the_corpus(two_dirs, noise_corpus):
+    dirs = data.find_audio_dirs([*two_dirs, data.CORPUS])
+    settings = data.settings_for(dirs, CONFIG)
+    pair = data.load_pair(("folk", "rock"), dirs, settings)
+    levels = {genre.name: genre.statistics for genre in pair}
+    run = RunDirectory(path=Path("x"), pair=("folk", "rock"), config=settings, statistics=levels, audio_dirs=dirs)
+    assert data.unseen_tracks(pair[0], run) == pair[0].held_out != ()
+    tunes = data.unseen_tracks(pair[1], run)
+    assert len(tunes) > 1 and all(path.parts[-4:-1] == ("validation", "rearranged", "rock") for path in tunes)
+    assert data.sample_tracks(run) == {"folk": pair[0].held_out[0], "rock": tunes[0]}
+    assert data.unseen_tracks(replace(pair[1], name="metal"), run) == ()
+
+
+def test_a_genre_that_no_folder_holds_is_refused_before_the_corpus_is_rendered(two_dirs, tmp_path, monkeypatch):
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(library, "_render_all", lambda *_: pytest.fail("rendered"))
+    one, two = two_dirs
+    with pytest.raises(AudioError, match=f"{one} and {two} have no folder 'lute'; they hold folk, jazz, metal: make"):
+        data.load_pair(("folk", "lute"), two_dirs, CONFIG)
+    with pytest.raises(AudioError, match=f"{one} and the built-in corpus have no folder 'lute'; .*jazz, metal, rock"):
+        data.load_pair(("folk", "lute"), [one, data.CORPUS], CONFIG)
+    data.load_each(["metal"], [one, data.CORPUS], CONFIG)  # needs nothing of the corpus
+
+
+def test_a_pair_is_found_in_all_folders(two_dirs):
+    one, two = two_dirs
+    assert data.find_pairs("metal_jazz", two_dirs, "folk_rock") == [("metal", "jazz")]
+    assert data.find_pairs(None, [one], "folk_rock") == [("folk", "metal")]
+    with pytest.raises(ConfigError, match=r"two hold 3 folders \(folk, jazz, metal\); name two of them"):
+        data.find_pairs(None, two_dirs, "folk_rock")
+    with pytest.raises(ConfigError, match=r"corpus hold 4 folders \(folk, jazz, metal, rock\)"):
+        data.find_pairs(None, [one, data.CORPUS], "folk_rock")
+
+
+def test_one_genre_may_be_written_in_two_encodings(rng, tmp_path):
+    for place, name in (("one", "be\u0301"), ("two", "b\u00e9")):
+        (tmp_path / place / name).mkdir(parents=True)
+        sound.write_wave(tmp_path / place / name / "x.wav", noise(rng, 3), 16_000)
+    dirs = [tmp_path / "one", tmp_path / "two"]
+    ((name, _),) = data.find_pairs("b\u00e9_y", dirs, "folk_rock")
+    assert len(data.load_genres(dirs, [name], AUDIO, ALL, tmp_path / "cache")[0].tracks) == 2
+
+
+def test_the_order_in_which_folders_are_given_does_not_matter(two_dirs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one, two = map(str, two_dirs)
+    (tmp_path / "corpus").mkdir()
+    assert data.find_audio_dirs(["two", "corpus", one]) == (one, two, "corpus")
+    assert data.find_audio_dirs(["one/../two", "./corpus"]) == (str(tmp_path / "corpus"), two)
+    assert data.find_audio_dirs([]) == data.find_audio_dirs(["corpus"]) == ()
+    assert data.find_audio_dirs(data.find_audio_dirs(["corpus", "two"])) == (two, "corpus")
+
+
+def test_a_folder_given_twice_is_refused(two_dirs, tmp_path, monkeypatch):
+    one, two = two_dirs
+    (tmp_path / "link").symlink_to(one, target_is_directory=True)
+    for again in (one, tmp_path / "link", f"{two}/../one"):
+        with pytest.raises(AudioError, match=f"--audio_dir={one} is given twice; leave one of them out"):
+            data.find_audio_dirs([one, two, again])
+    with pytest.raises(AudioError, match="--audio_dir=corpus is given twice"):
+        data.find_audio_dirs(["corpus", "corpus"])
+    with pytest.raises(AudioError, match="there is no folder .*three"):
+        data.find_audio_dirs([one, tmp_path / "three"])
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "folk").symlink_to(one / "folk", target_is_directory=True)
+    with pytest.raises(AudioError, match="one and the same folder"):
+        data.load_genres([one, tmp_path / "linked"], ["folk"], AUDIO, ALL, tmp_path / "cache")
+    shutil.copytree(two / "folk", one / "folk" / "folk")
+    with pytest.raises(AudioError, match="folk lies in .*folk, so that its files would train twice"):
+        data.load_genres([one, one / "folk"], ["folk"], AUDIO, ALL, tmp_path / "cache")
 
 
 # The cache ----------------------------------------------------------------------------------------------------------
@@ -412,7 +540,7 @@ def test_the_cache_is_a_plain_npy_file_with_an_index(audio_dir, tmp_path):
     (frames,) = (tmp_path / "mels").rglob("*.npy")
     index = json.loads(frames.with_suffix(".json").read_text())
     np.testing.assert_array_equal(np.load(frames), genre.log_mel)
-    assert index["tracks"] == [[track.path.name, track.start, track.frames, 0] for track in genre.tracks]
+    assert index["tracks"] == [[0, track.path.name, track.start, track.frames, 0] for track in genre.tracks]
 
 
 def test_processes_that_fill_the_cache_at_once_agree(audio_dir, tmp_path, decoded):
@@ -503,7 +631,7 @@ def test_one_folder_under_two_names_is_no_pair(audio_dir, tmp_path):
     (tmp_path / "harp").symlink_to(audio_dir / "harp", target_is_directory=True)
     (tmp_path / "Harp").symlink_to(audio_dir / "harp", target_is_directory=True)
     with pytest.raises(AudioError, match="Harp and .*harp are one and the same folder"):
-        data.load_genres(tmp_path, ["Harp", "harp"], AUDIO, ALL, tmp_path / "cache")
+        data.load_genres([tmp_path], ["Harp", "harp"], AUDIO, ALL, tmp_path / "cache")
 
 
 @pytest.mark.parametrize("text", [None, "b\u00e9_\u09b2\u09af\u09bc", "be\u0301_\u09b2\u09df"])
@@ -512,14 +640,14 @@ def test_a_pair_may_be_typed_in_another_encoding_than_its_folders_have(tmp_path,
     folders = ["be\u0301", "\u09b2\u09df"]
     for name in folders:
         (tmp_path / name).mkdir()
-    assert data.find_pairs(text, tmp_path, default="folk_rock") == [tuple(folders)]
+    assert data.find_pairs(text, [tmp_path], default="folk_rock") == [tuple(folders)]
 
 
 def test_the_report_of_a_larger_corpus_renders_no_other(tmp_path, monkeypatch):
     monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path))
     rendered = []
     monkeypatch.setattr(library, "_render_all", lambda root, missing, progress: rendered.extend(missing))
-    settings = data.settings_for(None, config.load(overrides=["data.corpus_tracks=12"]))
+    settings = data.settings_for((), config.load(overrides=["data.corpus_tracks=12"]))
     run = RunDirectory(path=tmp_path, pair=("folk", "rock"), config=settings, statistics={})
     tracks = data.sample_tracks(run)
     assert {file.path.split("/")[0] for file in rendered} == {"train_12", "paired"}
@@ -532,7 +660,7 @@ def test_the_report_of_a_larger_corpus_renders_no_other(tmp_path, monkeypatch):
 
 
 def test_batches_have_one_static_shape(audio_dir, tmp_path):
-    served = data.Batches(*data.load_genres(audio_dir, ["harp", "organ"], AUDIO, ALL, tmp_path), CONFIG)
+    served = data.Batches(*data.load_genres([audio_dir], ["harp", "organ"], AUDIO, ALL, tmp_path), CONFIG)
     assert served.steps_per_epoch == 3  # 3 tracks of 4.3 s are 6 segments of 2 s
     for step in range(7):
         batch = served.batch_at(step)

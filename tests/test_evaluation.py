@@ -74,10 +74,10 @@ def run_dir(tmp_path_factory, audio_dir):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GST_JAX_CACHE", str(path / "cache"))
-        genres = data.load_pair(("harp", "organ"), audio_dir, settings)
+        genres = data.load_pair(("harp", "organ"), [audio_dir], settings)
         levels = {genre.name: genre.statistics for genre in genres}
         run = RunDirectory(
-            path=path, pair=("harp", "organ"), config=settings, statistics=levels, audio_dir=str(audio_dir)
+            path=path, pair=("harp", "organ"), config=settings, statistics=levels, audio_dirs=(str(audio_dir),)
         )
         run.write_fine_structures([fine_structure.flat(settings.audio)] * 2)
         run.write()
@@ -128,7 +128,7 @@ def test_a_run_without_held_out_tracks_is_refused_before_anything_is_read(run_di
     monkeypatch.setattr(data, "read_mono", lambda *_: pytest.fail("it was read"))
     run = RunDirectory.open(run_dir)
     settings = replace(run.config, data=replace(run.config.data, held_out_fraction=0.0))
-    levels = {genre.name: genre.statistics for genre in data.load_pair(run.pair, run.audio_dir, settings)}
+    levels = {genre.name: genre.statistics for genre in data.load_pair(run.pair, run.audio_dirs, settings)}
     with pytest.raises(ConfigError, match="no track of harp was held out") as refusal:
         songs.gather(replace(run, config=settings, statistics=levels), "test")
     assert "more tracks or a data.held_out_fraction above 0" in str(refusal.value)
@@ -329,14 +329,14 @@ def test_the_command_prints_the_table_and_writes_figures_with_their_origin(run_d
 def test_one_embedding_judges_every_run_of_the_built_in_corpus(monkeypatch, tmp_path, setting):
     """Whatever a run made of the corpus, its measures learn from the usual tracks, or figures were not comparable."""
 
-    def load(pair, audio_dir, settings, progress):
+    def load(pair, audio_dirs, settings, progress):
         raise InterruptedError(settings)  # what follows takes minutes
 
     monkeypatch.setattr(data, "load_run", lambda run, progress: None)
     monkeypatch.setattr(data, "load_pair", load)
     asked = []
     for overrides in ([], [setting]):
-        settings = data.settings_for(None, config.load(overrides=overrides))
+        settings = data.settings_for((), config.load(overrides=overrides))
         run = RunDirectory(path=tmp_path, pair=("folk", "rock"), config=settings, statistics={})
         with pytest.raises(InterruptedError) as interruption:
             songs.gather(run, "validation")
@@ -347,8 +347,8 @@ def test_one_embedding_judges_every_run_of_the_built_in_corpus(monkeypatch, tmp_
 @pytest.mark.slow
 def test_the_built_in_corpus_is_told_apart_and_an_equaliser_does_not_pass(tmp_path):
     """The claim on which the style figures stand: genres are far, true arrangements near, recoloured ones far."""
-    settings = data.settings_for(None, config.Config())
-    genres = data.load_pair(("folk", "jazz"), None, settings)
+    settings = data.settings_for((), config.Config())
+    genres = data.load_pair(("folk", "jazz"), (), settings)
     levels = {genre.name: genre.statistics for genre in genres}
     run = RunDirectory(path=tmp_path, pair=("folk", "jazz"), config=settings, statistics=levels)
     judge = measure.prepare(run, "validation")

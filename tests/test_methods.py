@@ -119,13 +119,13 @@ def trained(tmp_path_factory, audio_dir):
         overrides=["audio.n_mels=32", "model.channels=4", "model.residual_blocks=1"]
         + ["model.transport_taps=5", "model.discriminator_channels=4", "data.held_out_fraction=0.3"]
     )
-    genres = data.load_genres(audio_dir, ("harp", "organ"), settings.audio, settings.data, path / "cache")
+    genres = data.load_genres([audio_dir], ("harp", "organ"), settings.audio, settings.data, path / "cache")
     run = RunDirectory(
         path=path,
         pair=("harp", "organ"),
         config=settings,
         statistics={genre.name: genre.statistics for genre in genres},
-        audio_dir=str(audio_dir),
+        audio_dirs=(str(audio_dir),),
     )
     run.write_fine_structures([genre.fine_structure for genre in genres])
     run.write()

@@ -52,7 +52,7 @@ def test_what_prepare_cannot_use_is_listed_below_the_table(audio_dir, tmp_path):
     shutil.copytree(audio_dir, tmp_path / "audio")
     sound.write_wave(tmp_path / "audio" / "harp" / "jingle.wav", np.zeros(8_000, np.float32), 16_000)
     genres = data.load_genres(
-        tmp_path / "audio", ["harp", "organ"], Config().audio, Config().data, tmp_path / "cache"
+        [tmp_path / "audio"], ["harp", "organ"], Config().audio, Config().data, tmp_path / "cache"
     )
     with contextlib.redirect_stdout(io.StringIO()) as shown:
         prepare_command._print_genres({"harp": genres[0], "a genre with a long name": genres[1]})

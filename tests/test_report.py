@@ -15,7 +15,7 @@ def run_dir(tmp_path_factory, audio_dir):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GST_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
         settings = config.load("configs/smoke.toml", ["training.epochs=2"])
-        loop.train(("harp", "organ"), settings, run_dir, audio_dir=audio_dir)
+        loop.train(("harp", "organ"), settings, run_dir, audio_dirs=[audio_dir])
         report.write(run_dir)
     return run_dir
 
@@ -73,7 +73,7 @@ def test_samples_come_from_what_the_training_held_out_and_never_from_a_jingle(tm
             wave = 0.1 * rng.standard_normal(int(16_000 * seconds)).astype(np.float32)
             sound.write_wave(tmp_path / genre / f"track {number:02}.wav", wave, 16_000)
     settings = config.load("configs/smoke.toml")
-    loop.train(("harp", "organ"), settings, tmp_path / "run", audio_dir=tmp_path, minutes=0)
+    loop.train(("harp", "organ"), settings, tmp_path / "run", audio_dirs=[tmp_path], minutes=0)
     report.write(tmp_path / "run")
     for genre in data.load_run(RunDirectory.open(tmp_path / "run")):
         real = sound.read_wave(tmp_path / "run" / "audio_samples" / f"real_{genre.name}.wav").samples
@@ -86,5 +86,5 @@ def test_samples_come_from_what_the_training_held_out_and_never_from_a_jingle(tm
 def test_a_run_stopped_before_its_first_log_line_has_a_page_too(tmp_path, audio_dir, monkeypatch):
     monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
     settings = config.load("configs/smoke.toml")
-    loop.train(("harp", "organ"), settings, tmp_path / "run", audio_dir=audio_dir, minutes=0)
+    loop.train(("harp", "organ"), settings, tmp_path / "run", audio_dirs=[audio_dir], minutes=0)
     assert report.write(tmp_path / "run").read_text(encoding="utf-8").count("<audio") == 4

@@ -30,7 +30,8 @@ def cache(tmp_path, monkeypatch):
 
 
 def train(run_dir, audio_dir, settings=SETTINGS, **options):
-    return loop.train(options.pop("pair", PAIR), settings, run_dir, audio_dir=audio_dir, **options)
+    audio_dirs = options.pop("audio_dirs", () if audio_dir is None else (audio_dir,))
+    return loop.train(options.pop("pair", PAIR), settings, run_dir, audio_dirs=audio_dirs, **options)
 
 
 def stop_at(step):
@@ -83,7 +84,7 @@ def test_a_run_begins_with_the_transport_of_its_own_audio(tmp_path, audio_dir):
     settings = config.load("configs/frames.toml", small)
     train(tmp_path / "first", audio_dir, settings, minutes=0)
     train(tmp_path / "second", audio_dir, settings, minutes=0, pair=PAIR[::-1], init_from=tmp_path / "first")
-    genres = data.load_pair(PAIR, audio_dir, settings)
+    genres = data.load_pair(PAIR, [audio_dir], settings)
     for run_dir, (source, target) in (("first", genres), ("second", genres[::-1])):
         first, second = (
             checkpoint.load_generator(RunDirectory.open(tmp_path / run_dir), direction) for direction in ("ab", "ba")
@@ -169,7 +170,7 @@ def test_audio_that_another_machine_measures_a_little_differently_is_the_same(
     tmp_path, audio_dir, uninterrupted, shift, accepted
 ):
     run = RunDirectory.open(uninterrupted[0])
-    genres = data.load_pair(run.pair, run.audio_dir, run.config)
+    genres = data.load_pair(run.pair, run.audio_dirs, run.config)
     other = tuple(
         replace(genre, statistics=replace(genre.statistics, mean=tuple(np.add(genre.statistics.mean, shift))))
         for genre in genres
@@ -213,6 +214,43 @@ def test_a_run_directory_of_other_settings_is_refused(audio_dir, uninterrupted, 
 def test_the_folder_of_the_audio_is_asked_for_where_it_is_left_out(uninterrupted, audio_dir):
     with pytest.raises(TrainingError, match=f"was trained on {audio_dir}; give --audio_dir={audio_dir} to go on"):
         train(uninterrupted[0], None)
+
+
+@pytest.fixture
+def split_dirs(tmp_path, audio_dir):
+    """The toy genres in two folders, one of which holds a file of each genre, the other the rest."""
+    for genre in PAIR:
+        for number, path in enumerate(sorted((audio_dir / genre).iterdir())):
+            target = tmp_path / ("b" if number else "a") / genre / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target)
+    return [tmp_path / "a", tmp_path / "b"]
+
+
+def test_a_run_on_several_folders_goes_on_whatever_their_order(tmp_path, split_dirs):
+    train(tmp_path / "whole", None, audio_dirs=split_dirs)
+    assert train(tmp_path / "run", None, audio_dirs=split_dirs, on_step=stop_at(3)).steps == 3
+    assert train(tmp_path / "run", None, audio_dirs=split_dirs[::-1]).finished
+    for x, y in zip(*(jax.tree.leaves(final_state(tmp_path / name)) for name in ("whole", "run")), strict=True):
+        np.testing.assert_array_equal(x, y)
+    assert RunDirectory.open(tmp_path / "run").audio_dirs == tuple(map(str, split_dirs))
+    a, b = split_dirs
+    options = f"trained on {a} and {b}; give --audio_dir={a} --audio_dir={b} to go on"
+    for other in ([], [a], [a, data.CORPUS]):
+        with pytest.raises(TrainingError, match=options):
+            train(tmp_path / "run", None, audio_dirs=other)
+
+
+def test_a_run_of_one_folder_that_was_recorded_before_there_could_be_more_goes_on(tmp_path, audio_dir):
+    assert train(tmp_path / "run", audio_dir, on_step=stop_at(3)).steps == 3
+    file = tmp_path / "run" / "config.json"
+    tree = json.loads(file.read_text())
+    (tree["audio_dir"],) = tree.pop("audio_dirs")
+    file.write_text(json.dumps(tree))
+    assert RunDirectory.open(tmp_path / "run").audio_dirs == (str(audio_dir),)
+    with pytest.raises(TrainingError, match=f"give --audio_dir={audio_dir} to go on"):
+        train(tmp_path / "run", None)
+    assert train(tmp_path / "run", audio_dir).finished
 
 
 def test_changed_audio_is_refused(tmp_path, audio_dir):
@@ -284,7 +322,7 @@ assert jax.device_count() == 2
 settings = config.load(
     "configs/smoke.toml", ["training.epochs=6", "training.log_every=2", "training.checkpoint_every=5"]
 )
-loop.train({PAIR!r}, settings, {str(tmp_path / "run")!r}, audio_dir={str(audio_dir)!r})
+loop.train({PAIR!r}, settings, {str(tmp_path / "run")!r}, audio_dirs=[{str(audio_dir)!r}])
 """
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)

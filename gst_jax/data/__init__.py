@@ -4,24 +4,31 @@ from gst_jax.data.batches import PARTS, Batches
 from gst_jax.data.genres import Genre, Track, load_genre, load_genres, split_tracks
 from gst_jax.data.recordings import read_mono
 from gst_jax.data.sources import (
+    CORPUS,
+    AudioDirs,
     as_trained,
+    describe,
+    find_audio_dirs,
     find_pairs,
-    held_out_tracks,
     load_each,
     load_pair,
     load_run,
     sample_tracks,
     settings_for,
+    unseen_tracks,
 )
 
 __all__ = [
+    "CORPUS",
     "PARTS",
+    "AudioDirs",
     "Batches",
     "Genre",
     "Track",
     "as_trained",
+    "describe",
+    "find_audio_dirs",
     "find_pairs",
-    "held_out_tracks",
     "load_each",
     "load_genre",
     "load_genres",
@@ -31,4 +38,5 @@ __all__ = [
     "sample_tracks",
     "settings_for",
     "split_tracks",
+    "unseen_tracks",
 ]

@@ -33,10 +33,24 @@ class BadFiles(AudioError):
 
 
 @dataclass(frozen=True)
+class Folders:
+    """The folders whose files, together, are a genre."""
+
+    genre: str
+    paths: tuple[Path, ...]
+    corpus: Path | None = None  # the one of them that is of the built-in corpus; none of its files is held out
+
+    def relative(self, path: Path) -> tuple[int, str]:
+        """Return the number of the folder that a file lies in, and its path there."""
+        number = next(number for number, folder in enumerate(self.paths) if path.is_relative_to(folder))
+        return number, str(path.relative_to(self.paths[number]))
+
+
+@dataclass(frozen=True)
 class Plan:
     """What to decode for a genre that is not in the cache."""
 
-    folder: Path
+    folders: Folders
     index: Path  # of the cache, written last, so that the cache is whole when it exists
     training: tuple[Path, ...]
     held_out: tuple[Path, ...]
@@ -67,7 +81,7 @@ def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progre
     steps = sorted(range(-semitones, semitones + 1), key=abs)  # the recording itself first
     paths: Iterable[Path] = (*plan.training, *plan.held_out)
     if progress is not None:
-        paths = progress(paths, total=len(plan.training) + len(plan.held_out), desc=plan.folder.name, unit="track")
+        paths = progress(paths, total=len(plan.training) + len(plan.held_out), desc=plan.folders.genre, unit="track")
     with _caching(plan.index.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
         _write_shape(file, (0, audio.n_mels))
         for path in paths:
@@ -91,7 +105,7 @@ def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progre
             except AudioError as error:
                 bad.append(error)
         refuse(bad)
-        require_any(tracks, plan.folder, skipped)
+        require_any(tracks, plan.folders, skipped)
         _write_shape(file, (totals.frames, audio.n_mels))
     _write_index(plan, tracks, held_out, skipped, totals, fit)
 
@@ -114,11 +128,12 @@ def _write_index(
     totals: Levels,
     fit: fine_structure.Fit,
 ) -> None:
-    """Write fine structure and index; remove what belongs to an earlier state of the folder."""
+    """Write fine structure and index; remove what belongs to an earlier state of the folders."""
+    relative = plan.folders.relative
     index = {
-        "tracks": [(_relative(path, plan), *rest) for path, *rest in tracks],
-        "held_out": [_relative(path, plan) for path in held_out],
-        "skipped": [(_relative(path, plan), reason) for path, reason in skipped],
+        "tracks": [(*relative(path), *rest) for path, *rest in tracks],
+        "held_out": [relative(path) for path in held_out],
+        "skipped": [(*relative(path), reason) for path, reason in skipped],
         "mean": totals.mean.tolist(),
         "deviation": totals.deviation.tolist(),
         "highest": totals.highest.tolist(),
@@ -161,12 +176,13 @@ def refuse(bad: Sequence[AudioError]) -> None:
         raise BadFiles(bad)
 
 
-def require_any(usable: Sequence[object], folder: Path, skipped: Sequence[Skipped]) -> None:
+def require_any(usable: Sequence[object], folders: Folders, skipped: Sequence[Skipped]) -> None:
     """Raise an AudioError when a genre has nothing to train on."""
     if not usable:
         path, reason = skipped[0]
+        places = " and ".join(map(str, folders.paths)) + (" has" if len(folders.paths) == 1 else " have")
         raise AudioError(
-            f"{folder} has no track to train on: all {len(skipped)} are skipped, first {path.name}: {reason}; "
+            f"{places} no track to train on: all {len(skipped)} are skipped, first {path.name}: {reason}; "
             "add longer or other recordings"
         )
 
@@ -184,7 +200,3 @@ def too_short(seconds: float, audio: AudioConfig) -> str:
     """Return why a recording of so many seconds cannot be trained on."""
     needed = audio.segment_frames / audio.frames_per_second
     return f"it is {seconds:.2f} s long, a training segment takes {needed:.2f} s"
-
-
-def _relative(path: Path, plan: Plan) -> str:
-    return str(path.relative_to(plan.folder))

@@ -1,4 +1,4 @@
-"""Load a folder of recordings as the log-mel frames of one genre, from a memory-mapped cache."""
+"""Load folders of recordings as the log-mel frames of one genre, from a memory-mapped cache."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig, DataConfig
-from gst_jax.data.cache import BadFiles, Plan, Skipped, refuse, require_any, too_short, write_cache
+from gst_jax.data.cache import BadFiles, Folders, Plan, Skipped, refuse, require_any, too_short, write_cache
 from gst_jax.runs.directory import Statistics
 from gst_jax.sound import AudioError
 from gst_jax.types import Array, Progress
@@ -76,16 +77,17 @@ def load_genre(
 ) -> Genre:
     """Load one genre, as `load_genres`, from its folder."""
     folder = Path(folder)
-    return load_genres(folder.parent, [folder.name], audio, data, cache_dir, progress)[0]
+    return load_genres([folder.parent], [folder.name], audio, data, cache_dir, progress)[0]
 
 
 def load_genres(
-    audio_dir: str | os.PathLike[str],
+    audio_dirs: Sequence[str | os.PathLike[str]],
     names: Sequence[str],
     audio: AudioConfig,
     data: DataConfig,
     cache_dir: str | os.PathLike[str],
     progress: Progress | None = None,
+    corpus_dir: str | os.PathLike[str] | None = None,
 ) -> list[Genre]:
     """Load several genres; every file's header is checked before the first file is decoded.
 
@@ -93,30 +95,29 @@ def load_genres(
     whose sound turns out to be damaged.
 
     Args:
-        audio_dir: holds one folder per genre.
+        audio_dirs: each holds one folder per genre; a genre is all that its folders hold.
         names: of the genres wanted.
         audio: how sound becomes frames.
         data: how tracks are divided, and at which speeds they train.
         cache_dir: its `mels` folder keeps the frames. When a file is added, changed or removed, or a setting is
             another, they are computed anew.
         progress: called like `tqdm.tqdm` on each genre's files; None is silent.
+        corpus_dir: one more such folder, of which no file is held out: the built-in corpus's; None is no more.
 
     Raises:
-        AudioError: when a folder is missing, holds no usable sound, or is another genre's, too; when a file in it
-            cannot be read, or changes while it is read.
+        AudioError: when a genre is in no folder, or its folder holds no usable sound or is given twice; when a file
+            in it cannot be read, or changes while it is read.
     """
-    folders = [Path(audio_dir) / name for name in names]
-    indices = [_index(folder, audio, data, Path(cache_dir)) for folder in folders]
-    for one, other in itertools.combinations(folders, 2):
-        if one.samefile(other):
-            raise AudioError(f"{one} and {other} are one and the same folder; give each genre recordings of its own")
+    everything = [_folders(name, audio_dirs, corpus_dir) for name in names]
+    indices = [_index(folders, audio, data, Path(cache_dir)) for folders in everything]
+    _refuse_shared(everything)
     found: list[Genre | Plan] = []
     bad: list[AudioError] = []
-    for folder, index in zip(folders, indices, strict=True):
-        if genre := _cached(folder, index, audio):
+    for folders, index in zip(everything, indices, strict=True):
+        if genre := _cached(folders, index, audio):
             found.append(genre)
         else:
-            plan, damaged = _plan(folder, index, audio, data, progress)
+            plan, damaged = _plan(folders, index, audio, data, progress)
             found.append(plan)
             bad += damaged
     refuse(bad)
@@ -130,20 +131,43 @@ def load_genres(
     return genres
 
 
-def _index(folder: Path, audio: AudioConfig, data: DataConfig, cache_dir: Path) -> Path:
+def _folders(
+    name: str, audio_dirs: Sequence[str | os.PathLike[str]], corpus_dir: str | os.PathLike[str] | None
+) -> Folders:
+    """Return the folders of a genre, or say that there is none."""
+    places = [Path(place) for place in (*audio_dirs, corpus_dir) if place is not None]
+    paths = find_folders(name, places)
+    if not paths:
+        raise missing(name, {str(place): genre_folders(place) for place in places})
+    corpus = next((path for path in paths if corpus_dir is not None and path.parent == Path(corpus_dir)), None)
+    return Folders(name, tuple(paths), corpus)
+
+
+def _refuse_shared(everything: Sequence[Folders]) -> None:
+    """Raise an AudioError when a file would be taken twice."""
+    for one, other in itertools.combinations([path for folders in everything for path in folders.paths], 2):
+        if one.samefile(other):
+            raise AudioError(f"{one} and {other} are one and the same folder; give each genre recordings of its own")
+    for folders in everything:
+        for one, other in itertools.permutations(folders.paths, 2):
+            if one.resolve().is_relative_to(other.resolve()):
+                raise AudioError(f"{one} lies in {other}, so that its files would train twice; leave one of them out")
+
+
+def _index(folders: Folders, audio: AudioConfig, data: DataConfig, cache_dir: Path) -> Path:
     """Return the path of a genre's index in the cache: another folder, setting or file has another path."""
     settings = {"version": _CACHE_VERSION, "audio": asdict(audio), "data": asdict(data)}
-    place = f"{folder.name}-{_digest([settings, str(folder.resolve())])}"
-    return cache_dir / "mels" / place / f"{_state(folder)}.json"
+    places = [[str(path.resolve()), path == folders.corpus] for path in folders.paths]
+    return cache_dir / "mels" / f"{folders.genre}-{_digest([settings, places])}" / f"{_state(folders)}.json"
 
 
-def _state(folder: Path) -> str:
-    """Return a digest of the files in a genre's folder: names, sizes and times of change."""
-    files = _sound_files(folder) + sound.find_audio(folder, sound.FOREIGN_SUFFIXES)
-    return _digest([[str(path.relative_to(folder)), *_size_and_time(path)] for path in files])
+def _state(folders: Folders) -> str:
+    """Return a digest of the files in a genre's folders: names, sizes and times of change."""
+    files = _sound_files(folders) + _foreign_files(folders)
+    return _digest([[*folders.relative(path), *_size_and_time(path)] for path in files])
 
 
-def _cached(folder: Path, index: Path, audio: AudioConfig) -> Genre | None:
+def _cached(folders: Folders, index: Path, audio: AudioConfig) -> Genre | None:
     """Return a genre from the cache, or None where that is missing or, after a power cut, damaged."""
     try:
         stored = json.loads(index.read_text(encoding="ascii"))
@@ -151,14 +175,15 @@ def _cached(folder: Path, index: Path, audio: AudioConfig) -> Genre | None:
         structure = np.load(index.with_suffix(".fine"))
     except (FileNotFoundError, EOFError, ValueError):
         return None
-    tracks = tuple(Track(folder / path, *rest) for path, *rest in stored["tracks"])
+    paths = folders.paths
+    tracks = tuple(Track(paths[number] / path, *rest) for number, path, *rest in stored["tracks"])
     seconds = sum(track.frames for track in tracks if track.semitones == 0) / audio.frames_per_second
     return Genre(
-        name=folder.name,
+        name=folders.genre,
         log_mel=log_mel,
         tracks=tracks,
-        held_out=tuple(folder / path for path in stored["held_out"]),
-        skipped=tuple((folder / path, reason) for path, reason in stored["skipped"]),
+        held_out=tuple(paths[number] / path for number, path in stored["held_out"]),
+        skipped=tuple((paths[number] / path, reason) for number, path, reason in stored["skipped"]),
         minutes=seconds / 60,
         statistics=Statistics(**{name: tuple(stored[name]) for name in ("mean", "deviation", "highest")}),
         fine_structure=structure,
@@ -166,14 +191,14 @@ def _cached(folder: Path, index: Path, audio: AudioConfig) -> Genre | None:
 
 
 def _plan(
-    folder: Path, index: Path, audio: AudioConfig, data: DataConfig, progress: Progress | None
+    folders: Folders, index: Path, audio: AudioConfig, data: DataConfig, progress: Progress | None
 ) -> tuple[Plan, list[AudioError]]:
     """Look at the headers of a genre's files; return what to decode, and an error for each damaged file."""
-    foreign = sound.find_audio(folder, sound.FOREIGN_SUFFIXES)
-    skipped = [(path, f"{path.suffix} cannot be read: export it as WAV, FLAC or MP3") for path in foreign]
+    unreadable = "cannot be read: export it as WAV, FLAC or MP3"
+    skipped = [(path, f"{path.suffix} {unreadable}") for path in _foreign_files(folders)]
     usable, bad = [], []
-    files = _sound_files(folder)
-    shown = progress(files, total=len(files), desc=f"looking at {folder.name}", unit="file") if progress else files
+    files = _sound_files(folders)
+    shown = progress(files, total=len(files), desc=f"looking at {folders.genre}", unit="file") if progress else files
     for path in shown:
         try:
             seconds = sound.duration(path)
@@ -185,18 +210,21 @@ def _plan(
         else:
             usable.append(path)
     if not bad:
-        require_any(usable, folder, skipped)
-    training, held_out = split_tracks(usable, data.held_out_fraction)
-    return Plan(folder, index, tuple(training), tuple(held_out), tuple(skipped)), bad
+        require_any(usable, folders, skipped)
+    lent = [path for path in usable if folders.corpus is not None and path.is_relative_to(folders.corpus)]
+    own = [path for path in usable if path not in lent]
+    training, held_out = split_tracks(own, data.held_out_fraction)
+    return Plan(folders, index, (*training, *lent), tuple(held_out), tuple(skipped)), bad
 
 
 def _compute(plan: Plan, audio: AudioConfig, semitones: int, progress: Progress | None) -> Genre:
     """Decode a genre into the cache, then load it from there."""
     write_cache(plan, audio, semitones, progress)
-    if _state(plan.folder) != plan.index.stem:
+    if _state(plan.folders) != plan.index.stem:
         plan.index.unlink(missing_ok=True)
-        raise AudioError(f"{plan.folder} changed while it was read; run the command again when it is complete")
-    genre = _cached(plan.folder, plan.index, audio)
+        places = " or ".join(map(str, plan.folders.paths))
+        raise AudioError(f"{places} changed while it was read; run the command again when it is complete")
+    genre = _cached(plan.folders, plan.index, audio)
     if genre is None:
         raise OSError(f"{plan.index.parent} was emptied by another process; run the command again")
     return genre
@@ -213,19 +241,48 @@ def genre_folders(audio_dir: Path) -> list[str]:
     return sorted(path.name for path in audio_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _sound_files(folder: Path) -> list[Path]:
-    """List a genre's files, or say which folder is missing or empty."""
-    audio_dir = folder.parent
-    genres = genre_folders(audio_dir)
-    if not folder.is_dir():
-        there = f"it holds {', '.join(genres)}" if genres else "it holds no folder at all"
-        raise AudioError(f"{audio_dir} has no folder {folder.name!r}; {there}: make it, or name another pair")
-    files = sound.find_audio(folder)
-    if not files:
-        foreign = sound.find_audio(folder, sound.FOREIGN_SUFFIXES)
-        what = f"only sound that cannot be read, such as {foreign[0].name}" if foreign else "no sound file"
-        raise AudioError(f"{folder} holds {what}; put WAV, FLAC, OGG or MP3 files there")
-    return files
+def find_folders(genre: str, audio_dirs: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Return the folders of a genre in the audio folders that hold it, in their order.
+
+    Raises:
+        AudioError: when there is no such audio folder.
+    """
+    found = []
+    for audio_dir in map(Path, audio_dirs):
+        alike = [name for name in genre_folders(audio_dir) if composed(name) == composed(genre)]
+        found += [audio_dir / name for name in ([genre] if (audio_dir / genre).is_dir() else alike[:1])]
+    return found
+
+
+def missing(genre: str, held: Mapping[str, Sequence[str]]) -> AudioError:
+    """Return what to say of a genre that no audio folder holds: `held` are the genres of each."""
+    there = ", ".join(sorted({name for names in held.values() for name in names})) or "no folder at all"
+    has, holds, make = ("has", "it holds", "make it") if len(held) == 1 else ("have", "they hold", "make it in one")
+    return AudioError(
+        f"{' and '.join(held)} {has} no folder {genre!r}; {holds} {there}: {make}, or name another pair"
+    )
+
+
+def composed(text: str) -> str:
+    """Return the one encoding of a text, where accented and Bangla letters have two."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _sound_files(folders: Folders) -> list[Path]:
+    """List a genre's files, or say which of its folders is empty."""
+    found = []
+    for folder in folders.paths:
+        files = sound.find_audio(folder)
+        if not files:
+            foreign = sound.find_audio(folder, sound.FOREIGN_SUFFIXES)
+            what = f"only sound that cannot be read, such as {foreign[0].name}" if foreign else "no sound file"
+            raise AudioError(f"{folder} holds {what}; put WAV, FLAC, OGG or MP3 files there")
+        found += files
+    return found
+
+
+def _foreign_files(folders: Folders) -> list[Path]:
+    return [path for folder in folders.paths for path in sound.find_audio(folder, sound.FOREIGN_SUFFIXES)]
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

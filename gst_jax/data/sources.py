@@ -1,102 +1,140 @@
-"""Find the audio of a pair: a folder of the user's, or the built-in corpus."""
+"""Find the audio of a pair: folders of the user's, the built-in corpus, or both."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from gst_jax import config, corpus
+from gst_jax import config, corpus, sound
 from gst_jax.config import Config, ConfigError, DataConfig
-from gst_jax.data.genres import Genre, genre_folders, load_genres
+from gst_jax.data.genres import Genre, composed, find_folders, genre_folders, load_genres, missing
 from gst_jax.runs.directory import RunDirectory, cache_dir
 from gst_jax.sound import AudioError
 from gst_jax.types import Progress
 
+CORPUS = "corpus"  # in place of an audio folder: the built-in corpus; `./corpus` is a folder of that name
 _SAME_LEVEL = 0.01  # dB: other audio differs by more, another machine that measures the same audio by less
 
+AudioDirs = Sequence[str | os.PathLike[str]]  # each holds one folder per genre, or is CORPUS; none: CORPUS alone
 
-def find_pairs(text: str | None, audio_dir: str | os.PathLike[str] | None, default: str) -> list[tuple[str, str]]:
+
+def find_audio_dirs(given: AudioDirs) -> tuple[str, ...]:
+    """Return audio folders in the one form and order that is trained on and recorded, however they were given.
+
+    Args:
+        given: as the user named them.
+
+    Returns:
+        Absolute paths, sorted, and CORPUS where it was given; nothing for the built-in corpus alone.
+
+    Raises:
+        AudioError: when there is no such folder, or it is given twice.
+    """
+    own = sorted((Path(place).resolve() for place in given if place != CORPUS), key=str)
+    for place in own:
+        genre_folders(place)
+    for one, other in itertools.combinations(own, 2):
+        if one.samefile(other):
+            alias = f" (also as {other})" if one != other else ""
+            raise AudioError(f"--audio_dir={one} is given twice{alias}; leave one of them out")
+    lent = [place for place in given if place == CORPUS]
+    if len(lent) > 1:
+        raise AudioError(f"--audio_dir={CORPUS} is given twice; leave one of them out")
+    return (*map(str, own), CORPUS) if own and lent else tuple(map(str, own))
+
+
+def describe(audio_dirs: AudioDirs) -> str:
+    """Return audio folders in words."""
+    return " and ".join(map(_word, audio_dirs or [CORPUS]))
+
+
+def _word(place: str | os.PathLike[str]) -> str:
+    return "the built-in corpus" if place == CORPUS else os.fspath(place)
+
+
+def _genres_in(place: str | os.PathLike[str]) -> Sequence[str]:
+    return corpus.GENRES if place == CORPUS else genre_folders(Path(place))
+
+
+def find_pairs(text: str | None, audio_dirs: AudioDirs, default: str) -> list[tuple[str, str]]:
     """Return the pairs that a `--pair` names.
 
     Args:
-        text: as `folk_rock`, or `all` for folk_rock, then folk_jazz; None is the two folders of `audio_dir`, or
+        text: as `folk_rock`, or `all` for folk_rock, then folk_jazz; None is the two genres of `audio_dirs`, or
             `default`.
-        audio_dir: holds one folder per genre; None is the built-in corpus.
+        audio_dirs: where to find them.
         default: what to take of the built-in corpus when nothing is named.
 
     Returns:
         The genres a and b of each pair, spelled as their folders are.
 
     Raises:
-        ConfigError: when no pair is named and `audio_dir` does not hold just two, or it cannot be understood.
+        ConfigError: when no pair is named and `audio_dirs` do not hold just two, or it cannot be understood.
         AudioError: when there is no such audio folder.
     """
-    genres: Sequence[str] = corpus.GENRES
-    if audio_dir is not None:
-        genres = genre_folders(Path(audio_dir))
-        if text is None and len(genres) != 2:
-            raise ConfigError(
-                f"{audio_dir} holds {len(genres)} folders ({', '.join(genres)}); name two of them, as in --pair=A_B"
-            )
-        text = text or "_".join(genres)
-    text = text or default
     # Accented and Bangla letters have two encodings: a keyboard may give one, the name of a folder hold the other.
-    spelling = {_composed(genre): genre for genre in genres}
+    found = [genre for place in audio_dirs or [CORPUS] for genre in _genres_in(place)]
+    spelling = {composed(genre): genre for genre in reversed(found)}
+    genres = sorted(spelling.values())
+    if audio_dirs and text is None:
+        if len(genres) != 2:
+            places = describe(audio_dirs) + (" holds" if len(audio_dirs) == 1 else " hold")
+            raise ConfigError(
+                f"{places} {len(genres)} folders ({', '.join(genres)}); name two of them, as in --pair=A_B"
+            )
+        text = "_".join(genres)
+    text = text or default
     texts = ("folk_rock", "folk_jazz") if text == "all" else (text,)
-    pairs = [config.parse_pair(_composed(text), spelling) for text in texts]
+    pairs = [config.parse_pair(composed(text), spelling) for text in texts]
     return [(spelling.get(a, a), spelling.get(b, b)) for a, b in pairs]
 
 
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
-
-
-def settings_for(audio_dir: str | os.PathLike[str] | None, settings: Config) -> Config:
+def settings_for(audio_dirs: AudioDirs, settings: Config) -> Config:
     """Return the settings that hold for the audio.
 
     The built-in corpus has tunes of its own to hold out, so that all its training files train.
 
     Args:
-        audio_dir: holds one folder per genre; None is the built-in corpus.
+        audio_dirs: where the audio is.
         settings: as the user gave them.
 
     Raises:
-        ConfigError: when a setting for folders is given for the built-in corpus, or the other way round.
+        ConfigError: when a setting for folders is given for the built-in corpus alone, or the other way round.
     """
-    if audio_dir is None:
+    if not audio_dirs:
         if settings.data.held_out_fraction not in (0.0, DataConfig().held_out_fraction):
             raise ConfigError(
                 f"data.held_out_fraction is {settings.data.held_out_fraction}, but that is for your own folders: the "
                 "built-in corpus has tunes of its own to hold out; leave the setting out, or give --audio_dir"
             )
         return dataclasses.replace(settings, data=dataclasses.replace(settings.data, held_out_fraction=0.0))
-    if settings.data.corpus_tracks != DataConfig().corpus_tracks:
+    if CORPUS not in audio_dirs and settings.data.corpus_tracks != DataConfig().corpus_tracks:
         raise ConfigError(
             f"data.corpus_tracks is {settings.data.corpus_tracks}, but --audio_dir names your own folders, not the "
-            "built-in corpus; leave one of them out"
+            f"built-in corpus; leave one of them out, or give --audio_dir={CORPUS}, too, to train on both"
         )
     return settings
 
 
 def load_pair(
     pair: tuple[str, str],
-    audio_dir: str | os.PathLike[str] | None,
+    audio_dirs: AudioDirs,
     settings: Config,
     progress: Progress | None = None,
 ) -> tuple[Genre, Genre]:
     """Load the two genres of a pair, as `load_each`."""
-    a, b = load_each(pair, audio_dir, settings, progress)
+    a, b = load_each(pair, audio_dirs, settings, progress)
     return a, b
 
 
 def load_each(
     names: Sequence[str],
-    audio_dir: str | os.PathLike[str] | None,
+    audio_dirs: AudioDirs,
     settings: Config,
     progress: Progress | None = None,
 ) -> list[Genre]:
@@ -104,7 +142,7 @@ def load_each(
 
     Args:
         names: of the genres, each once.
-        audio_dir: holds one folder per genre; None is the built-in corpus, which is rendered when first needed.
+        audio_dirs: where their files are; the built-in corpus is rendered when first needed.
         settings: from `settings_for`.
         progress: called like `tqdm.tqdm` on the files to render or decode; None is silent.
 
@@ -112,16 +150,26 @@ def load_each(
         AudioError: when a genre is missing, or its files cannot be trained on.
         OSError: when the cache folder cannot be written to.
     """
-    if audio_dir is None:
-        unknown = [genre for genre in names if genre not in corpus.GENRES]
-        if unknown:
-            raise AudioError(
-                f"the built-in corpus has no genre {unknown[0]!r}, only {', '.join(corpus.GENRES)}; "
-                "give --audio_dir=DIR, a folder that holds one folder of audio per genre"
-            )
-        tracks = settings.data.corpus_tracks
-        audio_dir = corpus.build(corpus.default_directory(), progress, tracks) / corpus.training_folder(tracks)
-    return load_genres(audio_dir, names, settings.audio, settings.data, cache_dir(), progress)
+    own = [place for place in audio_dirs if place != CORPUS]
+    corpus_dir = None if own and CORPUS not in audio_dirs else _corpus_dir(names, own, settings, progress)
+    return load_genres(own, names, settings.audio, settings.data, cache_dir(), progress, corpus_dir)
+
+
+def _corpus_dir(names: Sequence[str], own: AudioDirs, settings: Config, progress: Progress | None) -> Path | None:
+    """Return the corpus's training files, rendered once it is sure that all genres are there; None for no genre."""
+    unknown = [genre for genre in names if genre not in corpus.GENRES]
+    if unknown and not own:
+        raise AudioError(
+            f"the built-in corpus has no genre {unknown[0]!r}, only {', '.join(corpus.GENRES)}; "
+            "give --audio_dir=DIR, a folder that holds one folder of audio per genre"
+        )
+    for genre in unknown:
+        if not find_folders(genre, own):
+            raise missing(genre, {_word(place): _genres_in(place) for place in (*own, CORPUS)})
+    if len(unknown) == len(names):
+        return None
+    tracks = settings.data.corpus_tracks
+    return corpus.build(corpus.default_directory(), progress, tracks) / corpus.training_folder(tracks)
 
 
 def as_trained(genres: tuple[Genre, Genre], run: RunDirectory) -> tuple[Genre, Genre]:
@@ -143,27 +191,29 @@ def as_trained(genres: tuple[Genre, Genre], run: RunDirectory) -> tuple[Genre, G
     return a, b
 
 
-def held_out_tracks(run: RunDirectory, genres: Sequence[Genre]) -> dict[str, list[Path]]:
-    """Return for each genre the tracks that a run does not train on."""
-    if run.audio_dir is None:
-        return _validation_tunes(run)
-    return {genre.name: list(genre.held_out) for genre in genres}
-
-
 def sample_tracks(run: RunDirectory) -> dict[str, Path]:
     """Return for each genre a track that a run did not train on, or one that it did where none was held out."""
-    if run.audio_dir is None:
-        return {genre: tunes[0] for genre, tunes in _validation_tunes(run).items()}
-    return {genre.name: (genre.held_out or [genre.tracks[0].path])[0] for genre in load_run(run)}
+    if not run.audio_dirs:
+        return {genre: _validation_tunes(genre, run)[0] for genre in run.pair}
+    return {genre.name: (unseen_tracks(genre, run) or [genre.tracks[0].path])[0] for genre in load_run(run)}
 
 
-def _validation_tunes(run: RunDirectory) -> dict[str, list[Path]]:
+def unseen_tracks(genre: Genre, run: RunDirectory) -> Sequence[Path]:
+    """Return the tracks of a genre that a run did not train on.
+
+    They are those held out or, where none was and the corpus plays this genre, the corpus's own.
+    """
+    if run.audio_dirs and CORPUS not in run.audio_dirs or genre.name not in corpus.GENRES:
+        return genre.held_out
+    return genre.held_out or _validation_tunes(genre.name, run)
+
+
+def _validation_tunes(genre: str, run: RunDirectory) -> list[Path]:
     # The corpus of the run's own size is there already.
     root = corpus.build(corpus.default_directory(), training_tracks=run.config.data.corpus_tracks)
-    folder = root / "paired/validation/rearranged"
-    return {genre: sorted((folder / genre).glob("*.flac")) for genre in run.pair}
+    return sound.find_audio(root / "paired/validation/rearranged" / genre)
 
 
 def load_run(run: RunDirectory, progress: Progress | None = None) -> tuple[Genre, Genre]:
     """Load the genres that a run was trained on: `load_pair`, then `as_trained`."""
-    return as_trained(load_pair(run.pair, run.audio_dir, run.config, progress), run)
+    return as_trained(load_pair(run.pair, run.audio_dirs, run.config, progress), run)

@@ -112,7 +112,7 @@ def prepare(run: RunDirectory, genres: Sequence[data.Genre], progress: Progress 
         None where a genre has no track that does not train.
     """
     audio = run.config.audio
-    held_out = data.held_out_tracks(run, genres)
+    held_out = {genre.name: data.unseen_tracks(genre, run) for genre in genres}
     if not all(held_out.values()):
         return None
     training = {genre.name: _pieces([track.path for track in genre.recordings], run, progress) for genre in genres}

@@ -91,7 +91,7 @@ def evaluate(
         "run": run.path.name,
         "trained": run.history[-1] if run.history else None,
         "weights": checkpoint.digest({key: checkpoint.load_generator(run, key) for key in ("ab", "ba")}),
-        "split": str(audio_dir) if audio_dir is not None else split if run.audio_dir is None else "held out",
+        "split": str(audio_dir) if audio_dir is not None else "held out" if run.audio_dirs else split,
         "classifier": {
             genre: float(np.mean([judge.embedding.log_odds(windows, genre).mean() > 0 for windows in tracks]))
             for genre, tracks in judge.reference.items()

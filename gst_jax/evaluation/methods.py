@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gst_jax.conversion.synthesis import DEFAULT_ROUTE
-from gst_jax.data import Genre
 from gst_jax.evaluation import rivals
 from gst_jax.evaluation.songs import Material
 from gst_jax.runs.directory import RunDirectory
@@ -49,7 +48,7 @@ def make_methods(
 
     @functools.cache
     def untrained() -> Translator:
-        return dataclasses.replace(trained, generator=_untrained(run, material.genres, source, target))
+        return dataclasses.replace(trained, generator=_untrained(run, source, target))
 
     def through(translator: Translator, strength: float = 1.0, route: str = DEFAULT_ROUTE) -> Method:
         return lambda waveform: translator(waveform, audio.sample_rate, strength, route)
@@ -68,11 +67,14 @@ def make_methods(
     }
 
 
-def _untrained(run: RunDirectory, genres: tuple[Genre, Genre], source: str, target: str) -> Callable[[Array], Array]:
-    """Return the generator with which a training on the run's music would begin: log-mels in dB [T, M] -> [T, M]."""
+def _untrained(run: RunDirectory, source: str, target: str) -> Callable[[Array], Array]:
+    """Return the generator with which the run's training began: log-mels in dB [T, M] -> [T, M]."""
     from gst_jax.conversion.translator import compiled
-    from gst_jax.learning import cyclegan, transport
+    from gst_jax.learning import checkpoint, cyclegan
+    from gst_jax.learning.models import TRANSPORT
 
-    generators = cyclegan.init_parameters(run.config)["generator"]
-    generators = transport.begin(generators, *genres)
-    return compiled(generators["ab" if (source, target) == run.pair else "ba"], run, source, target)
+    direction = "ab" if (source, target) == run.pair else "ba"
+    generator = cyclegan.init_parameters(run.config)["generator"][direction]
+    trained = checkpoint.load_generator(run, direction)
+    kept = {TRANSPORT: trained[TRANSPORT]} if TRANSPORT in trained else {}  # training leaves it as it was
+    return compiled(generator | kept, run, source, target)

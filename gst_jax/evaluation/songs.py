@@ -41,7 +41,6 @@ class Material:
     of a genre are also its reference tracks.
     """
 
-    genres: tuple[data.Genre, data.Genre]  # that the run trained on
     songs: dict[tuple[str, str], list[Song]]  # by (source, target)
     training: dict[str, list[Array]]  # by genre: tracks to fit the embedding to, [N] each
     reference: dict[str, list[Array]]  # by genre: real music to compare conversions to, [N] each
@@ -56,7 +55,7 @@ def gather(
     """Read the songs of a run, or others.
 
     Args:
-        run: on the built-in corpus, whose tunes are paired, or on the user's own tracks.
+        run: on the built-in corpus alone, whose tunes are paired, or on the user's own tracks too.
         split: of the built-in corpus, one of SPLITS; the held-out tracks of the user are one set.
         progress: as `tqdm.tqdm`.
         audio_dir: holds a folder of other recordings for each genre, to convert and to compare to instead.
@@ -68,38 +67,36 @@ def gather(
     if split not in SPLITS:
         raise ConfigError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
     audio = run.config.audio
-    genres = fitted = data.load_run(run, progress)
-    if run.audio_dir is None:  # one embedding for all runs, whatever data.corpus_tracks says
-        usual = data.settings_for(None, dataclasses.replace(run.config, data=DataConfig()))
-        fitted = data.load_pair(run.pair, None, usual, progress)
-    elif audio_dir is None:
-        _check_held_out(genres)
-    training = {genre.name: _training(genre, audio, progress) for genre in fitted}
     directions = (run.pair, run.pair[::-1])
-    if run.audio_dir is None and audio_dir is None:
-        songs = {direction: _paired(split, *direction, audio, progress) for direction in directions}
-        reference = {genre: _reference(genre, audio, progress) for genre in run.pair}
-        return Material(genres, songs, training, reference)
-    paths = {
-        genre.name: genre.held_out if audio_dir is None else _recordings(Path(audio_dir, genre.name))
-        for genre in genres
-    }
-    held_out = {name: _read(name, tracks, audio, progress) for name, tracks in paths.items()}
+    if run.audio_dirs:
+        genres = data.load_run(run, progress)
+        unseen = {genre.name: _unseen(genre, run) for genre in genres if audio_dir is None}
+    else:  # one embedding for all runs, whatever data.corpus_tracks says
+        usual = data.settings_for((), dataclasses.replace(run.config, data=DataConfig()))
+        genres = data.load_pair(run.pair, (), usual, progress)
+        unseen = {}
+    training = {genre.name: _training(genre, audio, progress) for genre in genres}
+    if audio_dir is not None:
+        unseen = {genre: _recordings(Path(audio_dir, genre)) for genre in run.pair}
+    if unseen:
+        read = {name: _read(name, tracks, audio, progress) for name, tracks in unseen.items()}
+        songs = {(source, target): read[source] for source, target in directions}
+        return Material(songs, training, {name: [song.source for song in part] for name, part in read.items()})
     return Material(
-        genres=genres,
-        songs={(source, target): held_out[source] for source, target in directions},
+        songs={direction: _paired(split, *direction, audio, progress) for direction in directions},
         training=training,
-        reference={name: [song.source for song in songs] for name, songs in held_out.items()},
+        reference={genre: _reference(genre, audio, progress) for genre in run.pair},
     )
 
 
-def _check_held_out(genres: Sequence[data.Genre]) -> None:
-    for genre in genres:
-        if not genre.held_out:
-            raise ConfigError(
-                f"no track of {genre.name} was held out of training, so nothing can be measured; train again with "
-                "more tracks or a data.held_out_fraction above 0"
-            )
+def _unseen(genre: data.Genre, run: RunDirectory) -> Sequence[Path]:
+    paths = data.unseen_tracks(genre, run)
+    if not paths:
+        raise ConfigError(
+            f"no track of {genre.name} was held out of training, so nothing can be measured; train again with "
+            "more tracks or a data.held_out_fraction above 0"
+        )
+    return paths
 
 
 def _training(genre: data.Genre, audio: AudioConfig, progress: Progress | None) -> list[Array]:

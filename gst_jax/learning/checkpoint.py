@@ -24,6 +24,7 @@ import numpy as np
 from jax import numpy as jnp
 from orbax.checkpoint import v1 as ocp
 
+from gst_jax import data
 from gst_jax.learning import cyclegan
 from gst_jax.runs.atomic import replacing, write_text
 from gst_jax.runs.directory import RunDirectory
@@ -157,7 +158,9 @@ def export_generators(run: RunDirectory, target: str | os.PathLike[str]) -> None
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
         temporary.mkdir()
-        exported = dataclasses.replace(run, path=temporary)
+        # The corpus's own tunes measure what learned from it anywhere; other folders are on one machine.
+        audio_dirs = () if data.CORPUS in run.audio_dirs else run.audio_dirs
+        exported = dataclasses.replace(run, path=temporary, audio_dirs=audio_dirs)
         write_generators(exported.generators, generators, np.float16)
         exported.write_fine_structures(run.read_fine_structures())
         exported.write()

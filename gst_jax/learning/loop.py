@@ -67,7 +67,7 @@ def train(
     settings: Config,
     run_dir: str | os.PathLike[str],
     *,
-    audio_dir: str | os.PathLike[str] | None = None,
+    audio_dirs: data.AudioDirs = (),
     init_from: str | os.PathLike[str] | None = None,
     minutes: float = math.inf,
     on_step: Callable[[int, int, Metrics], None] = lambda step, total, metrics: None,
@@ -83,7 +83,7 @@ def train(
         pair: names of the genres a and b.
         settings: of the run; a later call may change only its length and how often it logs and saves.
         run_dir: made where it does not exist.
-        audio_dir: holds one folder per genre; None is the built-in corpus.
+        audio_dirs: each holds one folder per genre, or is `data.CORPUS`; none is the built-in corpus alone.
         init_from: run directory whose newest parameters a new run starts with; the transport is computed anew.
         minutes: of stepping in this call, at most.
         on_step: called after each micro-batch with how many were seen, how many there are, and the newest metrics.
@@ -97,22 +97,24 @@ def train(
     old = RunDirectory.open(run_dir) if RunDirectory.exists(run_dir) else None
     if old is not None:
         refuse_exported(old)
-        refuse_other_source(old, audio_dir)
-    settings = data.settings_for(audio_dir, settings)
+    audio_dirs = data.find_audio_dirs(audio_dirs)
+    if old is not None:
+        refuse_other_source(old, audio_dirs)
+    settings = data.settings_for(audio_dirs, settings)
     run = RunDirectory(
         path=Path(run_dir),
         pair=pair,
         config=settings,
         statistics={},  # known once the audio is read
-        audio_dir=_absolute(audio_dir),
-        init_from=_absolute(init_from),
+        audio_dirs=audio_dirs,
+        init_from=None if init_from is None else str(Path(init_from).resolve()),
     )
     initial = None
     if old is not None:
         refuse_other_run(old, run)
     if init_from is not None and (old is None or checkpoint.newest(old) is None):
         initial = initial_parameters(init_from, settings)
-    genres = data.load_pair(pair, audio_dir, settings, progress)
+    genres = data.load_pair(pair, audio_dirs, settings, progress)
     if old is not None:
         genres = data.as_trained(genres, old)
         run = dataclasses.replace(run, history=old.history)
@@ -249,10 +251,6 @@ def _summary(
         best_seconds=None if found is None else found["seconds"],
         finished=_is_over(run, step, batches, best),
     )
-
-
-def _absolute(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else str(Path(path).resolve())
 
 
 def _refuse_not_finite(means: Metrics, step: int, checkpoints: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from gst_jax import config
+from gst_jax import config, data
 from gst_jax.config import Config
 from gst_jax.learning import checkpoint, cyclegan
 from gst_jax.runs.directory import RunDirectory
@@ -30,12 +30,15 @@ def refuse_exported(old: RunDirectory) -> None:
         )
 
 
-def refuse_other_source(old: RunDirectory, audio_dir: str | os.PathLike[str] | None) -> None:
-    """Raise TrainingError when a run on the user's music is to go on with the built-in corpus, or the reverse."""
-    if old.audio_dir is not None and audio_dir is None:
-        raise TrainingError(f"{old.path} was trained on {old.audio_dir}; give --audio_dir={old.audio_dir} to go on")
-    if old.audio_dir is None and audio_dir is not None:
-        raise TrainingError(f"{old.path} was trained on the built-in corpus; leave --audio_dir out to go on")
+def refuse_other_source(old: RunDirectory, audio_dirs: tuple[str, ...]) -> None:
+    """Raise TrainingError when a run is to go on with another number of folders, or with the corpus or without.
+
+    Folders may have been moved: whether their audio is the same is seen once it is read.
+    """
+    if len(old.audio_dirs) != len(audio_dirs) or (data.CORPUS in old.audio_dirs) != (data.CORPUS in audio_dirs):
+        options = " ".join(f"--audio_dir={place}" for place in old.audio_dirs)
+        remedy = f"give {options}" if options else "leave --audio_dir out"
+        raise TrainingError(f"{old.path} was trained on {data.describe(old.audio_dirs)}; {remedy} to go on")
 
 
 def initial_parameters(init_from: str | os.PathLike[str], settings: Config) -> cyclegan.Parameters:

@@ -96,7 +96,7 @@ def _page(
     a, b = run.pair
     provenance = run.history[-1] if run.history else {}
     facts = _progress_facts(entries) | {
-        "audio": run.audio_dir or "built-in corpus",
+        "audio": data.describe(run.audio_dirs),
         "command": provenance.get("command", ""),
         "commit": provenance.get("commit", ""),
         "machine": f"{provenance.get('cpu')}, {provenance.get('cores')} cores",

@@ -40,7 +40,7 @@ class RunDirectory:
     pair: tuple[str, str]
     config: Config
     statistics: dict[str, Statistics]  # by genre
-    audio_dir: str | None = None  # None: the built-in corpus
+    audio_dirs: tuple[str, ...] = ()  # from `data.find_audio_dirs`; none: the built-in corpus alone
     init_from: str | None = None  # the run directory that its first parameters came from
     history: tuple[dict[str, Any], ...] = ()  # the provenance of each call that trained it
 
@@ -63,7 +63,7 @@ class RunDirectory:
                     genre: Statistics(**{name: tuple(values) for name, values in part.items()})
                     for genre, part in tree["statistics"].items()
                 },
-                audio_dir=tree["audio_dir"],
+                audio_dirs=_audio_dirs(tree),
                 init_from=tree.get("init_from"),
                 history=tuple(provenance) if isinstance(provenance, list) else (provenance,),  # one, until 0.1
             )
@@ -86,7 +86,7 @@ class RunDirectory:
             "pair": self.pair,
             "config": config.to_dict(self.config),
             "statistics": {genre: dataclasses.asdict(part) for genre, part in self.statistics.items()},
-            "audio_dir": self.audio_dir,
+            "audio_dirs": self.audio_dirs,
             "init_from": self.init_from,
             "provenance": self.history,
         }
@@ -179,6 +179,13 @@ class RunDirectory:
     def evaluation(self, split: str) -> Path:
         """Return where the figures of an evaluation go by default."""
         return self.path / f"evaluation_{split}.json"
+
+
+def _audio_dirs(tree: dict[str, Any]) -> tuple[str, ...]:
+    """Return the audio folders of a `config.json`, which was of one folder or none until 0.1."""
+    if "audio_dirs" in tree:
+        return tuple(tree["audio_dirs"])
+    return () if tree["audio_dir"] is None else (tree["audio_dir"],)
 
 
 def cache_dir() -> Path:
