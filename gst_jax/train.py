@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +52,7 @@ def _train(pair: tuple[str, str], settings: Config) -> None:
 
     from gst_jax.evaluation import held_out
     from gst_jax.learning import loop
-    from gst_jax.presentation import report
+    from gst_jax.presentation import progress, report
 
     name = "_".join(pair)
     run_dir = _RUN_DIR.value or f"runs/{name}"
@@ -63,7 +62,7 @@ def _train(pair: tuple[str, str], settings: Config) -> None:
         nonlocal bar
         if bar is None:
             bar = tqdm(total=total, initial=step - 1, desc=f"training {name}", unit="batch", dynamic_ncols=True)
-        bar.set_postfix_str(_losses(metrics), refresh=False)
+        bar.set_postfix_str(progress.line(metrics), refresh=False)
         bar.update(step - bar.n)
 
     options: dict[str, Any] = {
@@ -76,34 +75,9 @@ def _train(pair: tuple[str, str], settings: Config) -> None:
     if bar is not None:
         bar.close()
     page = report.write(run_dir, tqdm)
-    to = shlex.join([f"--run={run_dir}", f"--to={pair[1]}"])
-    print(
-        f"{name}: {summary.steps} of {summary.total} batches seen, {summary.skipped} skipped, {summary.updates} "
-        f"updates in {summary.seconds / 60:.1f} min (compiled in {summary.compile_seconds:.0f} s, "
-        f"peak memory {summary.peak_memory_mb:.0f} MB{_best(summary.best_seconds)})\n"
-        f"{'finished' if summary.finished else 'stopped; the same command goes on'}: listen at {page}\n"
-        f"convert your own: python -m gst_jax.convert {to} song.mp3 --out=converted/"
-    )
+    print(f"{name}: {progress.ending(summary)}: listen at {page}\n{progress.next_command(run_dir, pair[1])}")
     if summary.interrupted:
         sys.exit(130)  # as shells expect, so that what was to follow does not
-
-
-def _best(seconds: float | None) -> str:
-    """Say when the generators that convert were the best, where that was measured."""
-    return "" if seconds is None else f", best on held-out music at minute {seconds / 60:.1f}"
-
-
-def _losses(metrics: dict[str, float]) -> str:
-    """Put the metrics last logged on the progress line."""
-    if "step" not in metrics:
-        return ""
-    shown = {name: metrics.get(f"generator/{name}") for name in ("adversarial", "cycle", "identity")}
-    shown["discriminator"] = (metrics["discriminator/a"] + metrics["discriminator/b"]) / 2
-    values = [f"{name} {value:.2f}" for name, value in shown.items() if value is not None]
-    best = (
-        [f"best {metrics['best/score']:.2f} at {metrics['best/minute']:.1f} min"] if "best/score" in metrics else []
-    )
-    return ", ".join([*best, *values, f"{metrics['segments_per_second']:.1f} segments/s"])
 
 
 if __name__ == "__main__":

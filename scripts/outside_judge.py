@@ -6,7 +6,7 @@
 
 It listens to tunes of the built-in corpus, to the sets `bank` and `mma` of `scripts/elsewhere.py`, and to a folder of
 real recordings, one folder per genre, of which 20 s of each track are used. Gain: 0 is as far from the target as the
-untouched songs, 1 is inside it. Called: the same of the share of the target among the genres' tags. Spread: the distance
+untouched songs, 1 is inside it. Called: the same of the target's share of the genres' tags. Spread: the distance
 between random halves of the target's own tracks, the 97.5th of 100; what is nearer than that is inside.
 
 The tagger is musicnn (Pons & Serra 2019, "musicnn: pre-trained convolutional neural networks for music audio

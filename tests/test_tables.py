@@ -72,7 +72,7 @@ def entries(*steps):
 )
 def test_curves_show_every_loss_and_where_a_discriminator_cannot_tell(loss, line):
     settings = config.load(None, [f"loss.adversarial_loss={loss}"])
-    figure = pictures.draw_curves(entries(10, 20, 30), settings)
+    figure = pictures.draw_curves(entries(10, 20, 30), [], settings)
     adversarial, there_and_back, discriminators = figure.axes
     assert [len(panel.lines) for panel in figure.axes] == [1, 1, 3]  # no identity, which has no weight
     assert list(adversarial.lines[0].get_xdata()) == [10, 20, 30]
@@ -81,7 +81,17 @@ def test_curves_show_every_loss_and_where_a_discriminator_cannot_tell(loss, line
 
 
 def test_curves_of_nothing_are_empty():
-    assert all(not len(panel.lines[0].get_xdata()) for panel in pictures.draw_curves([], config.Config()).axes)
+    assert all(not len(panel.lines[0].get_xdata()) for panel in pictures.draw_curves([], [], config.Config()).axes)
+
+
+def test_what_was_measured_stands_beside_the_equaliser_and_the_start():
+    scores = {-1: 0.4, 0: 0.3, 10: 0.6, 20: 0.5}
+    measures = [{"step": step, "style": score, "notes": 1 - score, "score": score} for step, score in scores.items()]
+    figure = pictures.draw_curves(entries(10, 20), measures, config.Config())
+    style, notes, both = figure.axes[3:]
+    assert list(style.lines[0].get_ydata()) == [0.3, 0.6, 0.5] and list(notes.lines[0].get_ydata()) == [0.7, 0.4, 0.5]
+    assert [line.get_ydata()[0] for line in both.lines[1:3]] == [0.4, 0.3]
+    assert list(both.lines[3].get_xdata()) == [10, 10]  # the best
 
 
 def test_spectrograms_stand_source_conversion_target(tmp_path):

@@ -20,6 +20,7 @@ from gst_jax.runs.directory import RunDirectory
 from gst_jax.types import Array, Progress
 
 _EXCERPTS, _SECONDS = 4, 10.0  # of each genre, that are converted
+_LONGEST = 60.0  # seconds of a track that excerpts are cut from
 _TRACKS, _TRACK_SECONDS = 8, 20.0  # of each genre, to tell genres apart by
 
 Generator = Callable[[Array], Array]  # log-mels in dB [T, M] -> [T, M]
@@ -49,7 +50,7 @@ class Ear:
 
         Returns:
             `style`: 1 less the kernel distance (maximum mean discrepancy) to real music of the target, so 1 is inside
-            it. `notes`: the F-measure of the semitones that sound, chance subtracted. `score`: their harmonic mean.
+            it. `notes`: the F-measure of the semitones that sound. `score`: their harmonic mean.
         """
         return self._measure(
             lambda source, target: compiled(
@@ -94,10 +95,11 @@ class Ear:
             )
         ]
         distance = np.sqrt(max(style.kernel_distance(*means), 0.0))
-        notes = content.above_chance(
-            [excerpt.notes for excerpt in excerpts], [_transcribed(waveform, audio.sample_rate) for waveform in made]
-        )
-        return max(1 - distance, 0.0), max(float(np.mean(notes["pitch"])), 0.0)
+        notes = [
+            content.agreement(excerpt.notes, _transcribed(waveform, audio.sample_rate))["pitch"]
+            for excerpt, waveform in zip(excerpts, made, strict=True)
+        ]
+        return max(1 - distance, 0.0), float(np.mean(notes))
 
 
 def prepare(run: RunDirectory, genres: Sequence[data.Genre], progress: Progress | None = None) -> Ear | None:
@@ -123,7 +125,7 @@ def prepare(run: RunDirectory, genres: Sequence[data.Genre], progress: Progress 
         for name, pieces in unseen.items()
     }
     width = style.bandwidth(np.concatenate([windows for tracks in reference.values() for windows in tracks]))
-    excerpts = {name: _excerpts(pieces, run) for name, pieces in unseen.items()}
+    excerpts = {name: _excerpts(paths, run) for name, paths in held_out.items()}
     structures = {genre.name: genre.fine_structure for genre in genres}
     return Ear(run, embedding, width, excerpts, reference, structures)
 
@@ -135,16 +137,17 @@ def _pieces(paths: Sequence[Path], run: RunDirectory, progress: Progress | None)
     return [data.read_mono(path, run.config.audio, _TRACK_SECONDS) for path in tracks]
 
 
-def _excerpts(pieces: Sequence[Array], run: RunDirectory) -> list[_Excerpt]:
-    """Cut pieces [N] into excerpts, those of one piece spread over it."""
+def _excerpts(paths: Sequence[Path], run: RunDirectory) -> list[_Excerpt]:
+    """Cut tracks into excerpts, those of one track spread over its first minute."""
     rate = run.config.audio.sample_rate
     length = int(_SECONDS * rate)
+    tracks = [data.read_mono(path, run.config.audio, _LONGEST) for path in paths[:_EXCERPTS]]
+    turns = -(-_EXCERPTS // len(tracks))  # excerpts of one track
     cut = []
     for number in range(_EXCERPTS):
-        piece = pieces[number % len(pieces)]
-        turns = -(-_EXCERPTS // len(pieces))
-        start = (len(piece) - length) * (number // len(pieces)) // max(turns - 1, 1)
-        excerpt = piece[max(start, 0) :][:length]
+        turn, track = divmod(number, len(tracks))
+        start = max(len(tracks[track]) - length, 0) * turn // max(turns - 1, 1)
+        excerpt = tracks[track][start:][:length]
         cut.append(_Excerpt(excerpt, _transcribed(excerpt, rate)))
     return cut
 

@@ -10,13 +10,19 @@ from gst_jax.config import Config
 from gst_jax.runs.directory import RunDirectory
 
 
-def draw_curves(entries: list[dict[str, float]], config: Config) -> Any:
-    """Draw the losses of the entries of `metrics.jsonl` over micro-batches, as a matplotlib Figure."""
+def draw_curves(entries: list[dict[str, float]], measures: list[dict[str, float]], config: Config) -> Any:
+    """Draw the losses, and what was measured on held-out music, over micro-batches, as a matplotlib Figure.
+
+    Args:
+        entries: of `metrics.jsonl`.
+        measures: of `measures.jsonl`; none where nothing was measured.
+        config: of the run.
+    """
     from matplotlib.figure import Figure
 
     cannot_tell = math.log(2) if config.loss.adversarial_loss == "logistic" else 0.25  # a discriminator's loss
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
-    panels = figure.subplots(1, 3)
+    figure = Figure(figsize=(11, 3.4) if not measures else (11, 6.4), layout="constrained")
+    panels = figure.subplots(1 if not measures else 2, 3, squeeze=False).ravel()
     for panel, title, names in (
         (panels[0], "Adversarial (generators, both directions)", ["generator/adversarial"]),
         (panels[1], "There and back (mean absolute error)", ["generator/cycle", "generator/identity"]),
@@ -31,7 +37,27 @@ def draw_curves(entries: list[dict[str, float]], config: Config) -> Any:
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8)
     panels[2].axhline(cannot_tell, linestyle=":", color="gray")
+    if measures:
+        _draw_measures(measures, panels[3:])
     return figure
+
+
+def _draw_measures(measures: list[dict[str, float]], panels: Any) -> None:
+    """Draw what was measured on held-out music into three panels, beside the equaliser and the start."""
+    equaliser, *trained = measures
+    best = max(trained, key=lambda entry: entry["score"], default=None)
+    titles = {"style": "Style: nearness to real music", "notes": "Notes kept", "score": "Both (best: dashed)"}
+    for panel, (name, title) in zip(panels, titles.items(), strict=True):
+        panel.plot([entry["step"] for entry in trained], [entry[name] for entry in trained], "o-", markersize=3)
+        panel.axhline(equaliser[name], linestyle=":", color="gray", label="equaliser")
+        if trained:
+            panel.axhline(trained[0][name], linestyle="-.", color="tab:orange", label="before training")
+        if best is not None:
+            panel.axvline(best["step"], linestyle="--", color="tab:green", linewidth=0.8)
+        panel.set(title=f"{title} (held out)", xlabel="micro-batches")
+        panel.title.set_fontsize(10)
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=8)
 
 
 def draw_spectrograms(run: RunDirectory, samples: dict[str, sound.Sound]) -> Any:

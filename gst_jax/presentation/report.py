@@ -41,10 +41,10 @@ def write(run_dir: str | os.PathLike[str], progress: Progress | None = None) -> 
     run.pictures.mkdir(exist_ok=True)
     for name, sample in samples.items():
         sound.write_wave(_sample_file(run, name), sample.samples, sample.sample_rate, "PCM_16")
-    entries = _entries(run)
-    curves = _save(draw_curves(entries, run.config), run.pictures / "training_curves.png")
+    entries, measures = _lines(run.log), _lines(run.measures)
+    curves = _save(draw_curves(entries, measures, run.config), run.pictures / "training_curves.png")
     spectrograms = _save(draw_spectrograms(run, samples), run.pictures / "spectrograms.png")
-    write_text(run.report, _page(run, entries, list(samples), curves, spectrograms))
+    write_text(run.report, _page(run, _progress_facts(entries, measures), list(samples), curves, spectrograms))
     return run.report
 
 
@@ -78,9 +78,9 @@ def _sample_file(run: RunDirectory, name: str) -> Path:
     return run.samples / f"{name}.wav"
 
 
-def _entries(run: RunDirectory) -> list[dict[str, float]]:
-    """Return the lines of the log, none where training stopped before the first."""
-    return [json.loads(line) for line in run.log.read_text("utf-8").splitlines()] if run.log.exists() else []
+def _lines(log: Path) -> list[dict[str, float]]:
+    """Return the lines of a log, none where nothing was written."""
+    return [json.loads(line) for line in log.read_text("utf-8").splitlines()] if log.exists() else []
 
 
 def _save(figure: Any, path: Path) -> Path:
@@ -89,13 +89,11 @@ def _save(figure: Any, path: Path) -> Path:
     return path
 
 
-def _page(
-    run: RunDirectory, entries: list[dict[str, float]], samples: list[str], curves: Path, spectrograms: Path
-) -> str:
+def _page(run: RunDirectory, progress: dict[str, str], samples: list[str], curves: Path, spectrograms: Path) -> str:
     """Return the page, with every picture or sound inside it."""
     a, b = run.pair
     provenance = run.history[-1] if run.history else {}
-    facts = _progress_facts(entries) | {
+    facts = progress | {
         "audio": data.describe(run.audio_dirs),
         "command": provenance.get("command", ""),
         "commit": provenance.get("commit", ""),
@@ -127,21 +125,30 @@ figure {{ margin: 0 }} audio {{ width: 100% }} pre {{ background: #f6f6f6; paddi
 <p>Two players compete, so neither loss falls to zero. A discriminator near the dotted line cannot tell converted
 from real; near 0 it has won, and the generators learn little more. Cycle: how far a piece comes back from itself
 after there and back. Identity: how much a generator changes what is of its target genre already. Quality is not in
-these curves: <code>python -m gst_jax.evaluate</code> measures it.</p>
+the losses. So now and then a few held-out excerpts are converted: how near are they to real music of the target, and
+how many of their notes are left? The generators that did best in both together convert.
+<code>python -m gst_jax.evaluate</code> measures more.</p>
 <img alt="training curves" src="{_data_url(curves, "image/png")}">
 <h2>Settings</h2><details><summary>every setting</summary><pre>{settings}</pre></details>
 </html>
 """
 
 
-def _progress_facts(entries: list[dict[str, float]]) -> dict[str, str]:
+def _progress_facts(entries: list[dict[str, float]], measures: list[dict[str, float]]) -> dict[str, str]:
     if not entries:
         return {"batches": "none logged yet"}
     last = entries[-1]
-    return {
+    facts = {
         "batches": f"{last['step']:.0f} ({last['epoch']:.1f} epochs), {last['update']:.0f} updates",
         "stepping": f"{last['seconds'] / 60:.1f} minutes, {last['segments_per_second']:.1f} segments/s at the end",
     }
+    if trained := [entry for entry in measures if entry["step"] >= 0]:
+        best = max(trained, key=lambda entry: entry["score"])
+        facts["best"] = (
+            f"at minute {best['seconds'] / 60:.1f}, on held-out music: style {best['style']:.2f}, notes "
+            f"{best['notes']:.2f} (equaliser {measures[0]['style']:.2f}, {measures[0]['notes']:.2f}); it converts"
+        )
+    return facts
 
 
 def _data_url(path: Path, kind: str) -> str:
