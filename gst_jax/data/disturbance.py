@@ -7,6 +7,7 @@ from scipy.ndimage import uniform_filter1d
 
 from gst_jax.config import AudioConfig
 from gst_jax.sound import LOG_MEL_FLOOR
+from gst_jax.sound.analysis import decibels, powers
 from gst_jax.types import Array
 
 # The most that each does, at a strength of 1.
@@ -52,17 +53,17 @@ class Disturbance:
             log_mel = self._transposed(log_mel, amount * _SEMITONES * rng.uniform(-1, 1))
         if rng.uniform() < 0.5:
             mean = log_mel.mean(axis=0)
-            log_mel = mean + (1 + amount * _CONTRAST * rng.uniform(-1, 1)) * (log_mel - mean)
+            log_mel = mean + np.float32(1 + amount * _CONTRAST * rng.uniform(-1, 1)) * (log_mel - mean)
         if rng.uniform() < 0.3:
             log_mel = _smeared(log_mel, amount * _SMEAR * rng.uniform())
         if rng.uniform() < 0.3:
             width = 1 + 2 * rng.integers(0, 1 + round(amount * _BLUR))
-            log_mel = 10 * np.log10(uniform_filter1d(10 ** (log_mel / 10), width, axis=1, mode="nearest"))
+            log_mel = decibels(uniform_filter1d(powers(log_mel), width, axis=1, mode="nearest"))
         if rng.uniform() < 0.3:
-            noise = _NOISE - 20 * (1 - amount) + rng.normal(0, 1, log_mel.shape)
-            log_mel = 10 * np.log10(10 ** (log_mel / 10) + 10 ** (noise / 10))
+            noise = np.float32(_NOISE - 20 * (1 - amount)) + rng.standard_normal(log_mel.shape, np.float32)
+            log_mel = decibels(powers(log_mel) + powers(noise))
         filtered = self._filter(rng, amount)
-        return np.maximum(log_mel + filtered, LOG_MEL_FLOOR).astype(np.float32), filtered
+        return np.maximum(log_mel + filtered.astype(np.float32), np.float32(LOG_MEL_FLOOR)), filtered
 
     def _filter(self, rng: np.random.Generator, amount: float) -> Array:
         """Draw an equalisation, [M] dB with mean 0."""
@@ -76,7 +77,7 @@ class Disturbance:
         """Move what sounds up or down by reading each band where its music was before."""
         before = np.interp(self._centres * 2 ** (-semitones / 12), self._centres, np.arange(len(self._centres)))
         low = np.minimum(before.astype(int), len(before) - 2)
-        part = before - low
+        part = (before - low).astype(np.float32)
         return (1 - part) * log_mel[:, low] + part * log_mel[:, low + 1]
 
 
@@ -84,5 +85,5 @@ def _smeared(log_mel: Array, share: float) -> Array:
     """Let power ring on from frame to frame, as in a room."""
     from scipy.signal import lfilter
 
-    power = lfilter([1 - share], [1, -share], 10 ** (log_mel / 10), axis=0)
-    return 10 * np.log10(np.maximum(power, 1e-5))
+    coefficients = np.array([1 - share], np.float32), np.array([1, -share], np.float32)
+    return decibels(lfilter(*coefficients, powers(log_mel), axis=0))
