@@ -14,7 +14,8 @@ from gst_jax.types import Array
 
 BANDS = 8  # triangles as wide as mel bands there are, about an eighth of an octave
 _MAX_FALL = 30.0  # dB that the gain may lower a band
-_NEW_FROM = 5.0  # dB, mean of the mel bands: a frame that changes by this or more is made the genre's; else in part
+_NEW_FROM = 5.0  # dB, mean of the mel bands: from this change on a frame is the genre's; below, in proportion
+_UNLIKE = 6.0  # dB, that the treble may stay above or below what is usual in the genre
 _ABOVE = 20.0 * np.log10(2.0)  # dB: what the analysis at twice the rate shows of the same sound, over the analysis
 
 
@@ -43,8 +44,10 @@ class Treble:
     def change(self, spectrum: Array, before: Array, after: Array) -> tuple[Array, Array]:
         """Return what turns the source's treble into the genre's.
 
-        Up to `MAX_TREBLE_GAIN` the source's own sound is made louder; what then lacks, the source does not have.
-        Above the bands the gain of the highest is held.
+        The treble moves as it does in the genre when the mel bands move so. What then still sets the source apart
+        from the genre stays, up to `_UNLIKE`: a generator is not always right. The source
+        own sound is made louder up to `MAX_TREBLE_GAIN`; what then lacks, it does not have. Above the bands the gain
+        of the highest is held.
 
         Args:
             spectrum: complex64 [C, T', F'], of the source.
@@ -55,15 +58,17 @@ class Treble:
             The gain in dB of the bins from `first` on, float32 [T', F' - first]; the power that lacks in each usable
             band, [T', usable].
         """
-        own = decibels(self._measure(spectrum[..., : self.bands.count]))
-        # Of bands unlike all that it learned from, a regression says anything.
-        highest = after.max(axis=1, keepdims=True) + np.float32(_ABOVE)
-        wanted = (after @ self.weights[:-1] + self.weights[-1])[:, : self.usable]
-        wanted = np.clip(wanted, LOG_MEL_FLOOR, np.maximum(highest, LOG_MEL_FLOOR))
+        power = self._measure(spectrum[..., : self.bands.count])
+        own = decibels(power)
+        usual, wanted = self._expect(before), self._expect(after)
+        unlike = own - usual
         moved = np.abs(after - before).mean(axis=1, keepdims=True)
-        change = np.minimum(moved / np.float32(_NEW_FROM), 1.0) * (wanted - own)
+        share = np.minimum(moved / np.float32(_NEW_FROM), 1.0)
+        change = wanted - usual + share * (np.clip(unlike, -_UNLIKE, _UNLIKE) - unlike)
+        change = np.minimum(own + change, np.maximum(own, _highest(after))) - own
         gain = np.clip(change, -_MAX_FALL, MAX_TREBLE_GAIN)
-        lack = np.maximum(powers(own + change) - powers(own + gain), 0.0)
+        more = powers(own + change) - powers(own)  # of a band below the floor, from there
+        lack = np.maximum(power + more - power * powers(gain), 0.0)
         drawn = self._draw(gain)
         drawn[:, self.bands.count :] = np.maximum(drawn[:, self.bands.count :], -MAX_TREBLE_GAIN)
         return drawn[:, self.first :], lack
@@ -88,6 +93,12 @@ class Treble:
         factor = np.minimum(factor, np.float32(10.0 ** (MAX_TREBLE_GAIN / 20.0)))
         spectrum[..., bins] += moved[..., bins] * self._draw(factor)[:, bins]
 
+    def _expect(self, log_mel: Array) -> Array:
+        """Return the levels that are usual in the genre over mel bands [T', M]: [T', usable], all in dB."""
+        levels = (log_mel @ self.weights[:-1] + self.weights[-1])[:, : self.usable]
+        # Of bands unlike all that it learned from, a regression says anything.
+        return np.clip(levels, LOG_MEL_FLOOR, np.maximum(_highest(log_mel), LOG_MEL_FLOOR))
+
     def _measure(self, spectrum: Array) -> Array:
         """Return the power of the mono mix in the usable bands: [C, T', F'] -> [T', usable].
 
@@ -100,6 +111,11 @@ class Treble:
         """Draw values through the centres of the usable bands, held beyond: [T', usable] -> [T', F']."""
         held = np.repeat(values[:, -1:], BANDS - self.usable, axis=1)
         return self.bands.draw(np.concatenate([values, held], axis=1))
+
+
+def _highest(log_mel: Array) -> Array:
+    """Return the level of the loudest mel band as `wide` would show it, which the treble does not exceed: [T', 1]."""
+    return log_mel.max(axis=1, keepdims=True) + np.float32(_ABOVE)
 
 
 def learned(fine_structure: Array, sample_rate: int, n_fft: int, audio: AudioConfig) -> Treble | None:
