@@ -45,9 +45,9 @@ class Treble:
         """Return what turns the source's treble into the genre's.
 
         The treble moves as it does in the genre when the mel bands move so. What then still sets the source apart
-        from the genre stays, up to `_UNLIKE`: a generator is not always right. The source
-        own sound is made louder up to `MAX_TREBLE_GAIN`; what then lacks, it does not have. Above the bands the gain
-        of the highest is held.
+        from the genre stays, up to `_UNLIKE`: a converted log-mel is not the true one. The source's own sound is made
+        louder up to `MAX_TREBLE_GAIN`; what then lacks, it does not have. Above the bands the gain of the highest is
+        held.
 
         Args:
             spectrum: complex64 [C, T', F'], of the source.
