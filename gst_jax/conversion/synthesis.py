@@ -10,7 +10,7 @@ import scipy.fft
 from scipy.ndimage import uniform_filter1d
 
 from gst_jax.config import AudioConfig
-from gst_jax.sound import LOG_MEL_FLOOR
+from gst_jax.sound import LOG_MEL_FLOOR, treble
 from gst_jax.sound import fine_structure as fine
 from gst_jax.sound.analysis import powers
 from gst_jax.sound.bands import Bands, make_bands
@@ -60,7 +60,8 @@ def synthesize(
     phase, pitch, attacks and stereo image stay, and new partials cannot appear. `filled` fills the bands that change
     as the target genre fills them, fits the mel bands exactly, then lets three steps of fast Griffin-Lim move the
     source's phase: closer to the target, less of the source. `griffin_lim` keeps of the source only where its phase
-    began. Above the mel bands all of them hold the gain of the highest.
+    began. Above the mel bands all of them give the source the treble of the target genre, where its fine structure
+    knows that; else they hold the gain of the highest.
 
     Args:
         source: float32 [N, C].
@@ -85,12 +86,17 @@ def synthesize(
     position = _frame_positions(spectrum.shape[1], n_fft, sample_rate, audio, start)
     before, after = _at(position, source_log_mel), _at(position, _plausible(source_log_mel, target_log_mel))
     gain = bands.interpolate(_bounded(before, after))
+    above = treble.learned(fine_structure, sample_rate, n_fft, audio)
+    if above is not None:
+        gain[:, bands.count :], lack = above.change(spectrum, before, after)
     filtered = spectrum * np.exp(gain * np.float32(math.log(10.0) / 20.0))
     out = istft(filtered, n_fft, len(source))
     how = _ROUTES[route]
     if how is not None:
         power = _fitted_power(spectrum, filtered, before, after, bands, fine_structure, audio, how.new_from)
         _replace_bands(filtered, np.sqrt(power), bands, n_fft, how.phase_iterations)
+        if above is not None:
+            above.fill(filtered, lack)
         out = _without_pre_echo(istft(filtered, n_fft, len(source)), out, n_fft)
     return out.T
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +15,7 @@ from gst_jax import sound
 from gst_jax.config import AudioConfig
 from gst_jax.data.recordings import Recording, open_recording
 from gst_jax.runs.atomic import replacing, sweep
-from gst_jax.sound import AudioError, fine_structure
+from gst_jax.sound import AudioError, fine_structure, treble
 from gst_jax.sound.levels import Levels
 from gst_jax.types import Progress
 
@@ -101,6 +101,8 @@ def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progre
                             continue  # a faster copy may be too short
                         start = totals.frames
                         _write_track(recording, file, totals, fit)
+                        if step == 0:
+                            _learn_treble(recording, path, fit)
                         tracks.append((path, start, totals.frames - start, step))
             except AudioError as error:
                 bad.append(error)
@@ -118,6 +120,18 @@ def _write_track(recording: Recording, file: BinaryIO, totals: Levels, fit: fine
             totals.add(log_mel)
     for block in recording.blocks(fine_structure.BLOCK_SECONDS * recording.audio.sample_rate):
         fit.add(block)
+
+
+def _learn_treble(recording: Recording, path: Path, fit: fine_structure.Fit) -> None:
+    """Read the file of a recording again, at a rate that holds what sounds above the mel bands, if it has one."""
+    audio = treble.wide(recording.audio)
+    if sound.read_header(path).sample_rate < audio.sample_rate:
+        return
+    with open_recording(path, audio) as opened:
+        wide = replace(opened, gain=recording.gain)
+        blocks = (part.blocks(fine_structure.BLOCK_SECONDS * part.audio.sample_rate) for part in (recording, wide))
+        for pair in zip(*blocks, strict=False):  # the wider may begin another block with its last sample
+            fit.add_treble(*pair)
 
 
 def _write_index(

@@ -20,7 +20,7 @@ from gst_jax.runs.directory import Statistics
 from gst_jax.sound import AudioError
 from gst_jax.types import Array, Progress
 
-_CACHE_VERSION = 5  # raise it when the same files would give other frames
+_CACHE_VERSION = 6  # raise it when the same files would give other frames
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Genre:
     skipped: tuple[Skipped, ...]
     minutes: float  # of sound to train on, not counting copies
     statistics: Statistics
-    fine_structure: Array  # float32 [M + 1, n_fft // 2 + 1], from `fine_structure.Fit`
+    fine_structure: Array  # float32 [M + 1, F], from `fine_structure.Fit`
 
     @property
     def recordings(self) -> list[Track]:

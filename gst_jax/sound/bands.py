@@ -24,7 +24,7 @@ class Bands:
     lower: Array  # int [F'], the band below each bin
     weight: Array  # float32 [F'], how near each bin is to the band above
     filters: csr_array  # [count, M]
-    shares: csr_array  # [M, count], the filters' shares of each bin, which sum to 1
+    shares: csr_array  # [M, count], the filters' shares of each bin, which sum to 1; below all filters 0
     frequencies: Array  # float32 [count], Hz
     scale: np.float32  # power of a bin here, over that of one of the analysis
 
@@ -36,10 +36,15 @@ class Bands:
         """Return for each bin the weighted mean of its bands' values: [C, T', M] -> [C, T', count]."""
         return _apply(values, self.shares)
 
+    def draw(self, values: Array) -> Array:
+        """Draw lines through values at the centres of the bands: [T', M] -> [T', F']."""
+        out = values[:, self.lower]
+        out += (values[:, self.lower + 1] - out) * self.weight
+        return out
+
     def interpolate(self, gain: Array) -> Array:
-        """Draw a smooth gain in dB through the centres of the bands: [T', M] -> [T', F']."""
-        out = gain[:, self.lower]
-        out += (gain[:, self.lower + 1] - out) * self.weight
+        """Draw a smooth gain in dB through the centres of the bands, held above them: [T', M] -> [T', F']."""
+        out = self.draw(gain)
         held = gain[:, -_TREBLE_BANDS:].mean(axis=1, keepdims=True)
         out[:, self.count :] = np.clip(held, -MAX_TREBLE_GAIN, MAX_TREBLE_GAIN)
         return out
@@ -64,7 +69,7 @@ def make_bands(sample_rate: int, n_fft: int, audio: AudioConfig) -> Bands:
         lower=lower,
         weight=(position - lower).astype(np.float32),
         filters=csr_array(np.ascontiguousarray(filters.T / scale)),
-        shares=csr_array(shares / shares.sum(axis=0)),
+        shares=csr_array(shares / np.where(shares.any(axis=0), shares.sum(axis=0), 1)),
         frequencies=bins[:count].astype(np.float32),
         scale=scale,
     )
