@@ -79,7 +79,7 @@ class DataConfig:
     held_out_fraction: float = 0.1  # share of each genre's tracks that is kept from training, to test on
     corpus_tracks: int = 10  # training tracks per genre from the built-in corpus, half a minute each
     speed_semitones: int = 0  # also train on copies played faster and slower, each semitone up to so many
-    disturbance: float = 0.0  # how much what the generators convert in training is filtered, blurred and muddied
+    disturbance: float = 1.0  # how much what the generators convert in training is filtered, blurred and muddied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,6 @@ class LossConfig:
     adversarial: float = 1.0  # a conversion shall pass for a real piece
     cycle: float = 1.0  # converting there and back shall give the original
     identity: float = 0.0  # music of the target genre shall stay as it is
-    restoration: float = 0.0  # disturbed music of the target genre shall come back as it was
     adversarial_loss: str = "logistic"  # or "least_squares"
     gradient_penalty: float = 0.1  # R1: a discriminator shall not be steep at real pieces
 
@@ -312,6 +311,7 @@ def upgraded(tree: dict[str, Any]) -> dict[str, Any]:
             result.setdefault(new_section, {})[new_key] = _new(new, value)
     if "model" in result:
         result["model"].setdefault("song_share", 0.0)  # what was trained before took every song for its genre
+        result.setdefault("data", {}).setdefault("disturbance", 0.0)
     return result
 
 

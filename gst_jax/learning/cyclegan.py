@@ -13,7 +13,6 @@ from flax import struct
 
 from gst_jax.config import Config, ModelConfig, TrainingConfig
 from gst_jax.learning import losses
-from gst_jax.learning.convolution import conv1d
 from gst_jax.learning.models import TRANSPORT, Parameters, draw_parameters, networks
 
 
@@ -129,11 +128,6 @@ def translate_levels(
     return jnp.minimum(translated * after[1] + after[0], highest)
 
 
-def carried(generator: Parameters, log_mel: jax.Array) -> jax.Array:
-    """Carry log-mels `[B, T, M]` over by a generator's transport alone."""
-    return conv1d(log_mel, jax.lax.stop_gradient(generator[TRANSPORT]["kernel"]))
-
-
 def generator_loss(
     generator: Parameters, discriminator: Parameters, batch: dict[str, jax.Array], config: Config
 ) -> tuple[jax.Array, tuple[dict[str, jax.Array], dict[str, jax.Array]]]:
@@ -152,11 +146,7 @@ def generator_loss(
     a, b, real_a, real_b = (batch[name] for name in ("a", "b", "real_a", "real_b"))
     score, adversarial = functools.partial(_score, config.model), _adversarial(config)
     weights = config.loss
-    if weights.restoration > 0:
-        ab, ba = generator["ab"], generator["ba"]
-        fake_b, restored_b = jnp.split(translate(ab, config.model, jnp.concatenate([a, carried(ba, b)])), 2)
-        fake_a, restored_a = jnp.split(translate(ba, config.model, jnp.concatenate([b, carried(ab, a)])), 2)
-    elif weights.identity > 0:
+    if weights.identity > 0:
         # Conversion and identity share one call per generator: larger matrix products, same arithmetic.
         fake_b, identity_b = jnp.split(translate(generator["ab"], config.model, jnp.concatenate([a, real_b])), 2)
         fake_a, identity_a = jnp.split(translate(generator["ba"], config.model, jnp.concatenate([b, real_a])), 2)
@@ -170,12 +160,7 @@ def generator_loss(
         "generator/cycle": losses.absolute_error(cycle_a, a) + losses.absolute_error(cycle_b, b),
     }
     total = weights.adversarial * parts["generator/adversarial"] + weights.cycle * parts["generator/cycle"]
-    if weights.restoration > 0:
-        parts["generator/restoration"] = losses.absolute_error(restored_a, real_a) + losses.absolute_error(
-            restored_b, real_b
-        )
-        total = total + weights.restoration * parts["generator/restoration"]
-    elif weights.identity > 0:
+    if weights.identity > 0:
         parts["generator/identity"] = losses.absolute_error(identity_a, real_a) + losses.absolute_error(
             identity_b, real_b
         )

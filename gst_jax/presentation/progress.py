@@ -14,7 +14,7 @@ def line(metrics: Metrics) -> str:
     if "step" not in metrics:
         return ""
     best = [f"best at minute {metrics['best/minute']:.1f}"] if "best/minute" in metrics else []
-    losses = {name: metrics.get(f"generator/{name}") for name in ("adversarial", "cycle", "identity", "restoration")}
+    losses = {name: metrics.get(f"generator/{name}") for name in ("adversarial", "cycle", "identity")}
     losses["discriminator"] = (metrics["discriminator/a"] + metrics["discriminator/b"]) / 2
     values = [f"{name} {value:.2f}" for name, value in losses.items() if value is not None]
     return ", ".join([*best, *values, f"{metrics['segments_per_second']:.1f} segments/s"])
