@@ -60,7 +60,7 @@ class Disturbance:
             width = 1 + 2 * rng.integers(0, 1 + round(amount * _BLUR))
             log_mel = decibels(uniform_filter1d(powers(log_mel), width, axis=1, mode="nearest"))
         if rng.uniform() < 0.3:
-            noise = rng.normal(_NOISE - 20 * (1 - amount), size=log_mel.shape).astype(np.float32)
+            noise = np.asarray(rng.normal(_NOISE - 20 * (1 - amount), 1.0, log_mel.shape), np.float32)
             log_mel = decibels(powers(log_mel) + powers(noise))
         filtered = self._filter(rng, amount)
         return np.maximum(log_mel + filtered.astype(np.float32), np.float32(LOG_MEL_FLOOR)), filtered
