@@ -8,6 +8,7 @@ the function TABLES[NAME] returns. To add a table, write a function, name it in 
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -197,15 +198,16 @@ def ceiling() -> str:
     return table(["log-mel, log-spectral distance in dB", *found], rows)
 
 
-def outside_judge() -> str:
-    """Kernel distances in the embedding of a music tagger."""
-    found = {name: part for run in read("outside_judge.json")["runs"].values() for name, part in run.items()}
-    rows = [
-        [TITLES.get(method, method), *(interval(part[method][STYLE], 2) for part in found.values())]
-        for method in METHODS
-        if all(method in part for part in found.values())
-    ]
-    return table(["", *found], rows)
+def outside_judge(kind: str) -> str:
+    """Kernel distance in the embedding of a music tagger, and gain in the target's tag, on one kind of music."""
+    found = {name: part for run in read("outside_judge.json")["runs"].values() for name, part in run[kind].items()}
+
+    def cell(figures: dict[str, Any]) -> str:
+        return f"{interval(figures[STYLE], 2)}, {figures['called']:.2f}"
+
+    made = next(iter(found.values()))["methods"]
+    rows = across(found, [method for method in METHODS if method in made], cell)
+    return f"{rows}\n| *within the target* | {' | '.join(format(part['spread'], '.2f') for part in found.values())} |"
 
 
 def real() -> str:
@@ -302,7 +304,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "recipes": recipes,
     "seeds": seeds,
     "ceiling": ceiling,
-    "outside judge": outside_judge,
+    **{
+        f"outside judge, {kind}": functools.partial(outside_judge, kind)
+        for kind in ("own tunes", "bank", "mma", "real")
+    },
     "real": real,
     "training": training,
     "bench": bench,

@@ -15,7 +15,7 @@ from gst_jax.evaluation.criteria import criteria
 from gst_jax.evaluation.methods import make_methods
 from gst_jax.evaluation.metrics.style import StyleEmbedding
 from gst_jax.evaluation.progress import shown
-from gst_jax.evaluation.songs import PAIRED, Material, gather
+from gst_jax.evaluation.songs import PAIRED, Material, gather, on_corpus
 from gst_jax.learning import checkpoint
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.types import Array, Progress
@@ -91,7 +91,7 @@ def evaluate(
         "run": run.path.name,
         "trained": run.history[-1] if run.history else None,
         "weights": checkpoint.digest({key: checkpoint.load_generator(run, key) for key in ("ab", "ba")}),
-        "split": str(audio_dir) if audio_dir is not None else "held out" if run.audio_dirs else split,
+        "split": str(audio_dir) if audio_dir is not None else split if on_corpus(run) else "held out",
         "classifier": {
             genre: float(np.mean([judge.embedding.log_odds(windows, genre).mean() > 0 for windows in tracks]))
             for genre, tracks in judge.reference.items()

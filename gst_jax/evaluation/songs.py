@@ -68,7 +68,7 @@ def gather(
         raise ConfigError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
     audio = run.config.audio
     directions = (run.pair, run.pair[::-1])
-    if run.audio_dirs:
+    if not on_corpus(run):
         genres = data.load_run(run, progress)
         unseen = {genre.name: _unseen(genre, run) for genre in genres if audio_dir is None}
     else:  # one embedding for all runs, whatever data.corpus_tracks says
@@ -87,6 +87,12 @@ def gather(
         training=training,
         reference={genre: _reference(genre, audio, progress) for genre in run.pair},
     )
+
+
+def on_corpus(run: RunDirectory) -> bool:
+    """Tell whether a run is measured on tunes of the built-in corpus: where it holds out nothing else."""
+    learned = not run.audio_dirs or data.CORPUS in run.audio_dirs and not run.config.data.held_out_fraction
+    return learned and set(run.pair) <= set(corpus.GENRES)
 
 
 def _unseen(genre: data.Genre, run: RunDirectory) -> Sequence[Path]:
