@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from absl import app, flags
 
 RECIPES = {
     "default": [],
+    "half_hour": ["data.corpus_tracks=60", "training.epochs=14"],
     # Half an hour of the corpus a genre, with real recordings.
     "pretrained": ["data.corpus_tracks=60", "data.held_out_fraction=0", "training.epochs=14", "training.patience=0"],
 }
@@ -29,7 +30,8 @@ RECIPES = {
 _PAIR = flags.DEFINE_string("pair", None, "two genres of the built-in corpus, as folk_rock", required=True)
 _RECIPE = flags.DEFINE_enum("recipe", "default", list(RECIPES), "settings to train with")
 _RECORDINGS = flags.DEFINE_string("recordings", None, "folder of recordings to train on beside the corpus")
-_SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "which to train")
+SEEDS = (0, 1, 2)
+_SEEDS = flags.DEFINE_list("seeds", [str(seed) for seed in SEEDS], "which to train")
 
 
 def main() -> None:
@@ -40,16 +42,21 @@ def main() -> None:
     if (_RECIPE.value == "pretrained") != bool(_RECORDINGS.value):
         raise app.UsageError("--recordings goes with --recipe=pretrained")
     with startup.plain_messages():
-        complete(Path("results", f"evaluation_{_PAIR.value}.json"), _PAIR.value, _RECIPE.value)
+        complete(
+            Path("results", f"evaluation_{_PAIR.value}.json"),
+            _PAIR.value,
+            _RECIPE.value,
+            [int(seed) for seed in _SEEDS.value],
+        )
 
 
-def complete(out: Path, pair: str, recipe: str) -> None:
+def complete(out: Path, pair: str, recipe: str, seeds: Sequence[int] = SEEDS) -> None:
     """Train, measure and write down each seed of a recipe that a JSON file lacks."""
     from gst_jax.runs.atomic import write_text
 
     tree = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {"pair": pair, "recipes": {}}
     runs = tree["recipes"].setdefault(recipe, {"settings": RECIPES[recipe], "runs": []})["runs"]
-    for seed in map(int, _SEEDS.value):
+    for seed in seeds:
         if all(run["seed"] != seed for run in runs):
             run_dir = Path("runs", f"{pair}_{recipe}_seed{seed}")
             train(pair, [*RECIPES[recipe], f"training.seed={seed}"], run_dir)

@@ -183,8 +183,11 @@ def seeds() -> str:
     rows = []
     for pair in PAIRS:
         for recipe, tree in read(f"evaluation_{pair}.json")["recipes"].items():
-            made = (run["provenance"] for run in tree["runs"])
-            rows.append([pair, f"`{recipe}`", *(f"{one['date']}, commit {one['commit'][:7]}" for one in made)])
+            made = {
+                run["seed"]: f"{run['provenance']['date']}, commit {run['provenance']['commit'][:7]}"
+                for run in tree["runs"]
+            }
+            rows.append([pair, f"`{recipe}`", *(made.get(seed, "") for seed in range(3))])
     return table(["pair", "recipe", "seed 0", "seed 1", "seed 2"], rows)
 
 

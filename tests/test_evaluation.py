@@ -19,7 +19,7 @@ from gst_jax.evaluation.metrics import style, texture
 from gst_jax.evaluation.progress import shown
 from gst_jax.learning import checkpoint, cyclegan
 from gst_jax.runs.directory import RunDirectory
-from gst_jax.sound import fine_structure, resample, write_wave
+from gst_jax.sound import AudioError, fine_structure, resample, write_wave
 
 AUDIO = AudioConfig(n_mels=64)
 RATE = AUDIO.sample_rate
@@ -122,6 +122,36 @@ def test_no_track_is_shared(run_dir):
     for (source, target), converted in material.songs.items():
         sources = {song.source.tobytes() for song in converted}
         assert not sources & {track.tobytes() for track in material.reference[target]}, (source, target)
+
+
+def test_other_recordings_are_converted_and_compared_to_where_they_are_named(run_dir, tmp_path):
+    for genre, count in (("harp", 2), ("organ", 3)):
+        (tmp_path / genre).mkdir()
+        for number in range(count):
+            write_wave(tmp_path / genre / f"{genre} {number}.wav", noise(3, seed=number), RATE)
+    material = songs.gather(RunDirectory.open(run_dir), "test", audio_dir=tmp_path)
+    names = {direction: [song.name for song in part] for direction, part in material.songs.items()}
+    assert names == {
+        ("harp", "organ"): ["harp 0", "harp 1"],
+        ("organ", "harp"): ["organ 0", "organ 1", "organ 2"],
+    }
+    assert [len(material.reference[genre]) for genre in ("harp", "organ")] == [2, 3]
+    shutil.rmtree(tmp_path / "organ")
+    with pytest.raises(AudioError, match="there are no recordings in .*organ; put there"):
+        songs.gather(RunDirectory.open(run_dir), "test", audio_dir=tmp_path)
+
+
+def test_a_run_on_the_corpus_beside_a_folder_is_measured_on_the_corpus_where_nothing_was_held_out(tmp_path):
+    def run(pair, audio_dirs, *overrides):
+        settings = config.load(overrides=list(overrides))
+        return RunDirectory(path=tmp_path, pair=pair, config=settings, statistics={}, audio_dirs=audio_dirs)
+
+    none = "data.held_out_fraction=0"
+    assert songs.on_corpus(run(("folk", "rock"), ()))
+    assert songs.on_corpus(run(("folk", "rock"), ("/music", data.CORPUS), none))
+    assert not songs.on_corpus(run(("folk", "rock"), ("/music", data.CORPUS)))
+    assert not songs.on_corpus(run(("folk", "qawwali"), ("/music", data.CORPUS), none))
+    assert not songs.on_corpus(run(("folk", "rock"), ("/music",), none))
 
 
 def test_a_run_without_held_out_tracks_is_refused_before_anything_is_read(run_dir, monkeypatch):

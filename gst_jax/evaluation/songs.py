@@ -68,16 +68,14 @@ def gather(
         raise ConfigError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
     audio = run.config.audio
     directions = (run.pair, run.pair[::-1])
+    unseen = {} if audio_dir is None else {genre: _recordings(Path(audio_dir, genre)) for genre in run.pair}
     if not on_corpus(run):
         genres = data.load_run(run, progress)
-        unseen = {genre.name: _unseen(genre, run) for genre in genres if audio_dir is None}
+        unseen = unseen or {genre.name: _unseen(genre, run) for genre in genres}
     else:  # one embedding for all runs, whatever data.corpus_tracks says
         usual = data.settings_for((), dataclasses.replace(run.config, data=DataConfig()))
         genres = data.load_pair(run.pair, (), usual, progress)
-        unseen = {}
     training = {genre.name: _training(genre, audio, progress) for genre in genres}
-    if audio_dir is not None:
-        unseen = {genre: _recordings(Path(audio_dir, genre)) for genre in run.pair}
     if unseen:
         read = {name: _read(name, tracks, audio, progress) for name, tracks in unseen.items()}
         songs = {(source, target): read[source] for source, target in directions}
