@@ -338,3 +338,44 @@ def test_a_rate_may_be_a_whole_float():
 def test_absurd_samples_are_refused():
     with pytest.raises(ValueError, match="samples of 1e[+]30; -1 to 1 is full scale"):
         IDENTITY(np.full(100, 1e30, np.float32), 16_000)
+
+
+def test_a_song_is_heard_whole_and_moved_towards_its_genre_before_it_is_converted():
+    """Its genre is 10 dB quieter everywhere than this song, and moves half as much."""
+    wave = noise(16_000 * 20)[:, 0]
+    own = sound.log_mel(wave * loudness.gain_to_reference(loudness.gating_blocks(wave, 16_000), 16_000), AUDIO)
+    mean, deviation = own.mean(axis=0) - 10, own.std(axis=0) / 2
+    genre = Statistics(mean=tuple(mean), deviation=tuple(deviation), highest=(99.0,) * 64)
+    heard = []
+
+    def listening(log_mel):
+        heard.append(log_mel[CONTEXT : CONTEXT + FRESH])
+        return log_mel
+
+    for share, expected in ((0.0, 10.0), (0.6, 4.0), (1.0, 0.0)):
+        heard.clear()
+        Translator(AUDIO, listening, FLAT, source=genre, song_share=share)(wave, 16_000)
+        frames = np.concatenate(heard)[: len(own)]
+        standard = (frames - mean) / deviation  # what the generator makes of it
+        weight = share * len(own) / (len(own) + 126)
+        spread = 2 / (1 + weight)
+        np.testing.assert_allclose(standard.mean(axis=0) * deviation * (1 + weight), 10 * (1 - weight), atol=0.3)
+        np.testing.assert_allclose(standard.std(axis=0), spread, atol=0.05)
+        assert abs(np.mean(10 * (1 - weight)) - expected) < 1.1
+
+
+def test_what_a_song_is_moved_by_does_not_depend_on_how_it_is_read():
+    genre = Statistics(mean=(-20.0,) * 64, deviation=(5.0,) * 64, highest=(99.0,) * 64)
+    translator = Translator(AUDIO, tilt, FLAT, source=genre, song_share=0.6)
+    wave = noise(16_000 * 12) * np.linspace(0.1, 1, 16_000 * 12, dtype=np.float32)[:, None]
+    whole = translator(wave, 16_000)
+    parts = list(translator.stream(lambda: np.split(wave, [5_000, 60_000, 61_001]), 16_000))
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
+
+
+def test_silence_and_a_moment_of_sound_are_taken_for_their_genre():
+    genre = Statistics(mean=(-20.0,) * 64, deviation=(5.0,) * 64, highest=(99.0,) * 64)
+    translator = Translator(AUDIO, tilt, FLAT, source=genre, song_share=0.6)
+    assert not translator(np.zeros(16_000 * 3, np.float32), 16_000).any()
+    moment = noise(1_600)[:, 0]
+    assert np.isfinite(translator(moment, 16_000)).all()

@@ -68,7 +68,9 @@ def gather(
         raise ConfigError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
     audio = run.config.audio
     directions = (run.pair, run.pair[::-1])
-    unseen = {} if audio_dir is None else {genre: _recordings(Path(audio_dir, genre)) for genre in run.pair}
+    unseen: dict[str, Sequence[Path]] = {}
+    if audio_dir is not None:
+        unseen = {genre: _recordings(Path(audio_dir, genre)) for genre in run.pair}
     if not on_corpus(run):
         genres = data.load_run(run, progress)
         unseen = unseen or {genre.name: _unseen(genre, run) for genre in genres}
