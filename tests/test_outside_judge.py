@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import tagger
 import tensor_bundle
 
 
@@ -71,3 +72,35 @@ def test_reads_the_variables_of_a_tensor_bundle(tmp_path, variables):
     assert read.keys() == variables.keys()
     for name, array in variables.items():
         np.testing.assert_array_equal(read[name], array, err_msg=name)
+
+
+def heard_of(rng, centre, tag, tracks=6):
+    """Tracks as the tagger hears them: windows about a centre, and a tag that is scored highest."""
+    scores = np.full((9, 50), 0.1)
+    scores[:, tag] = 0.8
+    return [(rng.normal(centre, 1.0, (9, 200)), scores) for _ in range(tracks)]
+
+
+def test_untouched_songs_gain_nothing_and_the_target_itself_gains_all():
+    rng = np.random.default_rng(0)
+    rock, folk = (tagger.TAGS[genre] for genre in ("rock", "folk"))
+    goal = heard_of(rng, 1.0, rock)
+    heard = {
+        "untouched input": heard_of(rng, 0.0, folk),
+        "conversion": heard_of(rng, 0.5, rock),
+        "true target": heard_of(rng, 1.0, rock),
+    }
+    found = tagger.compare(heard, goal, "rock", width=20.0)
+    gain, called = ({name: row[key] for name, row in found["methods"].items()} for key in ("gain", "called"))
+    assert gain["untouched input"] == 0 and called["untouched input"] == 0
+    assert 0.5 < gain["conversion"] < 0.9  # half the way is three quarters of the squared distance
+    assert gain["true target"] == pytest.approx(1, abs=0.05) and called["true target"] == pytest.approx(1)
+    distance = {name: row["kernel distance to target"][0] for name, row in found["methods"].items()}
+    assert distance["true target"] < found["spread"] < distance["conversion"] < distance["untouched input"]
+
+
+def test_the_middle_of_a_track_is_heard_and_a_short_one_whole():
+    rate = 100
+    wave = np.arange(50 * rate)
+    np.testing.assert_array_equal(tagger.middle(wave, rate), wave[15 * rate : 35 * rate])
+    np.testing.assert_array_equal(tagger.middle(wave[:rate], rate), wave[:rate])
