@@ -124,6 +124,8 @@ def test_the_ear_hears_what_a_conversion_does(tmp_path, audio_dir):
     rng = np.random.default_rng(0)
     noise = ear._measure(lambda source, target: lambda log_mel: rng.normal(-10, 5, log_mel.shape).astype(np.float32))
     assert kept["notes"] > 0.5 > noise["notes"] + 0.2
+    wild = ear._measure(lambda source, target: lambda log_mel: log_mel + np.float32(np.nan))
+    assert wild == {"style": 0.0, "notes": 0.0, "score": 0.0}  # training goes on where `convert` would refuse
     generators = {key: checkpoint.load_generator(run, key) for key in ("ab", "ba")}
     for measures in (kept, noise, ear.equaliser(), ear(generators)):
         near, notes = measures["style"], measures["notes"]

@@ -31,6 +31,11 @@ _FAR_ABOVE = (
 )
 _REMEDY = "the model does not suit this sound: train with other or more music, or try --strength=0.5"
 
+
+class ConversionError(ValueError):
+    """A generator made of a song what nobody should hear; the message says what to do."""
+
+
 Read = Callable[[], Iterable[Array]]  # returns the blocks of a sound from the first on, float32 [n, C] each
 
 
@@ -97,7 +102,8 @@ class Translator:
             float32 of the same shape.
 
         Raises:
-            ValueError: when an argument cannot be used, or no sound came of it.
+            ValueError: when an argument cannot be used.
+            ConversionError: when no sound came of it.
         """
         samples = np.asarray(waveform)
         if samples.ndim not in (1, 2) or not samples.size:
@@ -138,7 +144,7 @@ class Translator:
             float32 [m, C], together as long as the blocks.
 
         Raises:
-            ValueError: as a call.
+            ValueError, ConversionError: as a call.
         """
         slowest, fastest = sound.SAMPLE_RATES
         if not slowest <= sample_rate <= fastest or sample_rate % 1:
@@ -169,7 +175,7 @@ class Translator:
         """Write the new sound, of its own level, and return the factor that makes it as loud as the source.
 
         Raises:
-            ValueError: when it is no sound: a last guard, before anyone hears it.
+            ConversionError: when it is no sound: a last guard, before anyone hears it.
         """
 
         def at_reference() -> Iterator[Array]:
@@ -181,10 +187,10 @@ class Translator:
             energies.append([loudness.energy(part, sample_rate) for part in (old, new)])
         before, after = np.array(energies).T
         if not np.isfinite(after).all():
-            raise ValueError(f"the conversion came out as NaN or infinite samples; {_REMEDY}")
+            raise ConversionError(f"the conversion came out as NaN or infinite samples; {_REMEDY}")
         change = before.sum() / after.sum() if before.any() and after.any() else 1.0
         if after.max() * change > _FAR_ABOVE * before.max():
-            raise ValueError(f"the conversion came out far louder than its source in places; {_REMEDY}")
+            raise ConversionError(f"the conversion came out far louder than its source in places; {_REMEDY}")
         return float(np.sqrt(change)) / gain
 
     def _converted(self, read: Read, sample_rate: int, strength: float, route: str) -> Iterator[tuple[Array, Array]]:
@@ -218,7 +224,7 @@ class Translator:
                 return
             piece = self.generator(to_genre(window))[context : context + FRESH + FADE]
             if not np.isfinite(piece).all():
-                raise ValueError(f"the conversion came out as NaN or infinite levels; {_REMEDY}")
+                raise ConversionError(f"the conversion came out as NaN or infinite levels; {_REMEDY}")
             faded = piece if tail is None else streams.cross_faded(tail, piece)
             yield np.stack([window[context:][:fresh], faded[:fresh]], axis=1)
             tail = piece[FRESH:]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gst_jax import data
-from gst_jax.conversion.translator import Translator, compiled
+from gst_jax.conversion.translator import ConversionError, Translator, compiled
 from gst_jax.evaluation import analysis, rivals
 from gst_jax.evaluation.metrics import content, style
 from gst_jax.evaluation.metrics.transcription import Transcription, transcribe
@@ -84,7 +84,10 @@ class Ear:
             song_share=self.run.config.model.song_share,
         )
         excerpts = self.excerpts[source]
-        made = [translator(excerpt.waveform, audio.sample_rate) for excerpt in excerpts]
+        try:
+            made = [translator(excerpt.waveform, audio.sample_rate) for excerpt in excerpts]
+        except ConversionError:  # what `convert` would refuse to write is the worst there is
+            return 0.0, 0.0
         windows = [analysis.embed(waveform, audio.sample_rate, self.embedding) for waveform in made]
         means = [
             style.kernel_means(one, other, self.width)
