@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import command
@@ -29,7 +30,7 @@ from absl import flags
 
 from gst_jax.evaluation.methods import make_methods
 from gst_jax.evaluation.metrics import style
-from gst_jax.evaluation.songs import gather
+from gst_jax.evaluation.songs import Song, gather
 from gst_jax.runs import provenance
 from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import RunDirectory
@@ -68,25 +69,33 @@ def main() -> None:
     write_text(_OUT.value, json.dumps({"runs": runs, "provenance": provenance.collect()}, indent=1) + "\n")
 
 
+def heard_of(songs: Sequence[Song]) -> list[Song]:
+    """Leave out what a run learned from."""
+    return [song for song in songs if song.name not in _EXCEPT.value]
+
+
 def judge(run_dir: str, ear, split: str, folder: str | None) -> dict:
     """Measure the methods of a run in both directions, on one kind of music."""
     run = RunDirectory.open(run_dir)
     rate = run.config.audio.sample_rate
     material = gather(run, split, audio_dir=folder)
+    songs = {direction: heard_of(part) for direction, part in material.songs.items()}
+    tracks = material.reference
+    if folder is not None:  # the songs of one direction are what the other is compared to
+        tracks = {source: [song.source for song in part] for (source, _), part in songs.items()}
     reference = {
-        genre: [tagger.listen(ear, tagger.middle(track, rate), rate) for track in tracks]
-        for genre, tracks in material.reference.items()
+        genre: [tagger.listen(ear, tagger.middle(track, rate), rate) for track in part]
+        for genre, part in tracks.items()
     }
-    width = style.bandwidth(np.concatenate([windows for tracks in reference.values() for windows, _ in tracks]))
+    width = style.bandwidth(np.concatenate([windows for part in reference.values() for windows, _ in part]))
     found = {}
-    for (source, target), songs in material.songs.items():
-        songs = [song for song in songs if song.name not in _EXCEPT.value]
+    for (source, target), chosen in songs.items():
         methods = make_methods(run, source, target, material)
-        made = {method: [methods[method](tagger.middle(song.source, rate)) for song in songs] for method in METHODS}
-        made |= {f"true target, {name}": [song.truths[name] for song in songs] for name in songs[0].truths}
+        made = {method: [methods[method](tagger.middle(song.source, rate)) for song in chosen] for method in METHODS}
+        made |= {f"true target, {name}": [song.truths[name] for song in chosen] for name in chosen[0].truths}
         heard = {method: [tagger.listen(ear, waveform, rate) for waveform in part] for method, part in made.items()}
         rows = tagger.compare(heard, reference[target], target, width)
-        found[f"{source} to {target}"] = {"songs": [song.name for song in songs], **rows}
+        found[f"{source} to {target}"] = {"songs": [song.name for song in chosen], **rows}
         for method, figures in rows["methods"].items():
             shown = ", ".join(f"{name} {np.ravel(value)[0]:.3f}" for name, value in figures.items())
             print(f"{run.path.name}, {folder or 'own tunes'}: {source} to {target}: {method}: {shown}", flush=True)

@@ -24,7 +24,8 @@ RECIPES = {
     "default": [],
     "half_hour": ["data.corpus_tracks=60", "training.epochs=14"],
     # Half an hour of the corpus a genre, with real recordings.
-    "pretrained": ["data.corpus_tracks=60", "data.held_out_fraction=0", "training.epochs=14", "training.patience=0"],
+    "pretrained": ["data.corpus_tracks=60", "data.held_out_fraction=0", "training.epochs=14"]
+    + ["training.measure_every=2500", "training.patience=0"],
 }
 
 _PAIR = flags.DEFINE_string("pair", None, "two genres of the built-in corpus, as folk_rock", required=True)

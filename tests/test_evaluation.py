@@ -227,7 +227,7 @@ def report_of(monkeypatch):
     reference = {"a": [right, right, wrong], "b": [wrong]}
 
     def prepare(run, split, progress):
-        return measure.Judge(run, songs.Material((), {}, {}, {}), embedding, reference)
+        return measure.Judge(run, songs.Material({}, {}, {}), embedding, reference)
 
     monkeypatch.setattr(measure, "prepare", prepare)
     return evaluation.evaluate

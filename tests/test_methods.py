@@ -137,7 +137,7 @@ def trained(tmp_path_factory, audio_dir):
         genre.name: [data.read_mono(recording.path, settings.audio) for recording in genre.recordings]
         for genre in genres
     }
-    return run, Material(tuple(genres), {}, tracks, {})
+    return run, Material({}, tracks, {})
 
 
 def lined_up(trained, *strengths, source="harp", target="organ"):
@@ -191,7 +191,7 @@ def test_a_mosaic_is_made_of_the_targets_training_tracks(trained):
 def test_what_takes_long_is_prepared_once_and_not_before_it_is_used(trained, monkeypatch):
     """A progress bar then shows it; reading 600 s of music for mosaics takes seconds."""
     made = []
-    for module, name in ((rivals, "make_palette"), (transport, "begin")):
+    for module, name in ((rivals, "make_palette"), (cyclegan, "init_parameters")):
         original = getattr(module, name)
 
         def counted(*arguments, name=name, original=original):
@@ -204,7 +204,7 @@ def test_what_takes_long_is_prepared_once_and_not_before_it_is_used(trained, mon
     for _ in range(2):
         found["musaicing"](noise(1))
         found["untrained generator"](noise(1))
-    assert made == ["make_palette", "begin"]
+    assert made == ["make_palette", "init_parameters"]
 
 
 def test_every_method_gives_a_waveform_of_the_same_length(trained):

@@ -292,11 +292,11 @@ def compiled(generator: Any, run: RunDirectory, source: str, to: str) -> Callabl
     from gst_jax.learning import cyclegan  # here, so that a refused command line or a bypass does not wait for JAX
 
     before, after = (
-        tuple(np.asarray(values, np.float32) for values in (statistics.mean, statistics.deviation))
+        tuple(np.asarray(values, np.float32)[None] for values in (statistics.mean, statistics.deviation))
         for statistics in (run.statistics[source], run.statistics[to])
     )
     # A hum or thump that the source's training hardly knew would come out louder than anything in the target's.
-    highest = np.asarray(run.statistics[to].highest, np.float32)
+    highest = np.asarray(run.statistics[to].highest, np.float32)[None]
     return lambda log_mel: np.asarray(
         cyclegan.translate_levels(generator, run.config.model, log_mel, before, after, highest)
     )

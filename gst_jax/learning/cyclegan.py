@@ -117,9 +117,9 @@ def translate_levels(
         generator: parameters of one.
         model: its architecture; static.
         log_mel: [T, M] dB.
-        before: mean and deviation of the genre that goes in, [M] dB each.
+        before: mean and deviation of the genre that goes in, [1, M] dB each.
         after: the same of the genre that comes out.
-        highest: level that no band shall exceed, [M] dB.
+        highest: level that no band shall exceed, [1, M] dB.
 
     Returns:
         [T, M] dB.
