@@ -130,6 +130,7 @@ def work(name: str, settings: config.Config, folder: Path, threads: int) -> None
     rng = np.random.default_rng(0)
     shape = (settings.training.batch_size, frames, mels)
     batch = {genre: rng.standard_normal(shape, np.float32) for genre in "ab"}
+    batch |= {f"real_{genre}": segments for genre, segments in batch.items()}  # nothing is disturbed here
     prepare = prepare_ours if name == OURS else prepare_torch
     start = time.perf_counter()
     step = prepare(name, settings, batch, folder, threads)

@@ -16,7 +16,7 @@ from gst_jax.corpus import library
 from gst_jax.runs.directory import RunDirectory, Statistics
 from gst_jax.sound import AudioError, AudioWarning, fine_structure, loudness
 
-CONFIG = Config(audio=AudioConfig(n_mels=64))
+CONFIG = Config(audio=AudioConfig(n_mels=64), data=DataConfig(disturbance=0.0))
 AUDIO, ALL = CONFIG.audio, DataConfig(held_out_fraction=0.0)
 T = AUDIO.segment_frames
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from gst_jax import config
+from gst_jax import config, data
 from gst_jax.learning import loop
 from gst_jax.speed import estimate
 from gst_jax.speed.estimate import Pace
@@ -20,7 +20,7 @@ class Batches:
 
     def batch_at(self, step):
         shape = (SMOKE.training.batch_size, SMOKE.audio.segment_frames, SMOKE.audio.n_mels)
-        return {key: np.random.default_rng(step).standard_normal(shape, np.float32) for key in "ab"}
+        return {key: np.random.default_rng(step).standard_normal(shape, np.float32) for key in data.PARTS}
 
 
 def test_a_training_takes_its_compilation_and_its_steps_rounded_up_to_whole_updates():

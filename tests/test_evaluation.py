@@ -226,7 +226,7 @@ def report_of(monkeypatch):
     right, wrong = np.full((3, 1), -1.0), np.full((3, 1), 5.0)
     reference = {"a": [right, right, wrong], "b": [wrong]}
 
-    def prepare(run, split, progress):
+    def prepare(run, split, progress, audio_dir):
         return measure.Judge(run, songs.Material({}, {}, {}), embedding, reference)
 
     monkeypatch.setattr(measure, "prepare", prepare)

@@ -108,8 +108,8 @@ class _Side:
                 log_mel, filtered = self._disturb(log_mel, rng)
                 song = song.filtered(filtered)
             mean, deviation = levels.blended(*self._genre, song, self._share)
-            songs.append((log_mel - mean) / deviation)
-        return np.stack(songs, dtype=np.float32), np.stack(real)
+            songs.append((log_mel - mean.astype(np.float32)) / deviation.astype(np.float32))
+        return np.stack(songs), np.stack(real)
 
     def _levels(self, start: int, frames: int) -> levels.Levels:
         """Measure a track as `convert` measures a song."""

@@ -194,7 +194,7 @@ def as_trained(genres: tuple[Genre, Genre], run: RunDirectory) -> tuple[Genre, G
 def sample_tracks(run: RunDirectory) -> dict[str, Path]:
     """Return for each genre a track that a run did not train on, or one that it did where none was held out."""
     if not run.audio_dirs:
-        return {genre: _validation_tunes(genre, run)[0] for genre in run.pair}
+        return {genre: _validation_folder(genre, run) / "tune_00.flac" for genre in run.pair}
     return {genre.name: (unseen_tracks(genre, run) or [genre.tracks[0].path])[0] for genre in load_run(run)}
 
 
@@ -205,13 +205,13 @@ def unseen_tracks(genre: Genre, run: RunDirectory) -> Sequence[Path]:
     """
     if run.audio_dirs and CORPUS not in run.audio_dirs or genre.name not in corpus.GENRES:
         return genre.held_out
-    return genre.held_out or _validation_tunes(genre.name, run)
+    return genre.held_out or sound.find_audio(_validation_folder(genre.name, run))
 
 
-def _validation_tunes(genre: str, run: RunDirectory) -> list[Path]:
+def _validation_folder(genre: str, run: RunDirectory) -> Path:
     # The corpus of the run's own size is there already.
     root = corpus.build(corpus.default_directory(), training_tracks=run.config.data.corpus_tracks)
-    return sound.find_audio(root / "paired/validation/rearranged" / genre)
+    return root / "paired/validation/rearranged" / genre
 
 
 def load_run(run: RunDirectory, progress: Progress | None = None) -> tuple[Genre, Genre]:

@@ -119,7 +119,7 @@ def _recordings(folder: Path) -> list[Path]:
 
 
 def _read(name: str, paths: Sequence[Path], audio: AudioConfig, progress: Progress | None) -> list[Song]:
-    tracks = shown(paths, progress, f"reading {name}", "track")
+    tracks = shown(paths, progress, f"reading {name} held out", "track")
     return [Song(path.stem, data.read_mono(path, audio, _SECONDS), {}) for path in tracks]
 
 

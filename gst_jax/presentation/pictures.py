@@ -46,7 +46,7 @@ def _draw_measures(measures: list[dict[str, float]], panels: Any) -> None:
     """Draw what was measured on held-out music into three panels, beside the equaliser and the start."""
     equaliser, *trained = measures
     best = max(trained, key=lambda entry: entry["score"], default=None)
-    titles = {"style": "Style: nearness to real music", "notes": "Notes kept", "score": "Both (best: dashed)"}
+    titles = {"style": "Style: nearness to real music", "notes": "Notes kept", "score": "Score (best: dashed)"}
     for panel, (name, title) in zip(panels, titles.items(), strict=True):
         panel.plot([entry["step"] for entry in trained], [entry[name] for entry in trained], "o-", markersize=3)
         panel.axhline(equaliser[name], linestyle=":", color="gray", label="equaliser")
