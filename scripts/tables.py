@@ -21,7 +21,7 @@ from gst_jax.runs.atomic import write_text
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
-PAGES = (ROOT / "README.md", *(RESULTS / page for page in ("README.md", "training.md", "speed.md")))
+PAGES = (ROOT / "README.md", *(RESULTS / page for page in ("README.md", "elsewhere.md", "training.md", "speed.md")))
 PAIRS = ("folk_rock", "folk_jazz")
 
 MAIN = ("conversion", "untrained generator", "equaliser", "untouched input", "true target, rearranged")
