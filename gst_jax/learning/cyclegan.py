@@ -12,6 +12,7 @@ import optax
 from flax import struct
 
 from gst_jax.config import Config, ModelConfig, TrainingConfig
+from gst_jax.data import PARTS
 from gst_jax.learning import losses
 from gst_jax.learning.models import TRANSPORT, Parameters, draw_parameters, networks
 
@@ -143,7 +144,7 @@ def generator_loss(
         The scalar loss, then the metrics `{"generator/...": scalar}`, identity only where it has a weight, and the
         fakes `{"a", "b"}`, each `[B, T, M]`.
     """
-    a, b, real_a, real_b = (batch[name] for name in ("a", "b", "real_a", "real_b"))
+    a, b, real_a, real_b = (batch[name] for name in PARTS)
     score, adversarial = functools.partial(_score, config.model), _adversarial(config)
     weights = config.loss
     if weights.identity > 0:

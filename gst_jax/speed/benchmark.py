@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from gst_jax import config, data, sound
+from gst_jax import config, sound
 from gst_jax.config import Config
 from gst_jax.conversion import jobs
 from gst_jax.conversion.translator import Translator
@@ -240,7 +240,7 @@ def _stepper(settings: Config, batch_at: BatchAt | None) -> tuple[Callable[[], N
     """Return a function that trains one micro-batch to its end, as the training loop does; seconds to compile it."""
     shape = (settings.training.batch_size, settings.audio.segment_frames, settings.audio.n_mels)
     rng = np.random.default_rng(0)
-    batch_at = batch_at or (lambda step: {part: rng.standard_normal(shape, np.float32) for part in data.PARTS})
+    batch_at = batch_at or (lambda step: {part: rng.standard_normal(shape, np.float32) for part in cyclegan.PARTS})
     placement = stepping.place(settings)
     train_step, compile_s = stepping.compile_step(settings, placement, batch_at(0))
     state = placement.state(cyclegan.init_state(settings))
