@@ -18,7 +18,7 @@ from gst_jax.sound.spectrum import OVERLAP, TINY, hop_length, istft, power_of, s
 from gst_jax.types import Array
 
 MAX_GAIN = 30.0  # dB that the gain may lift or lower a band
-MAX_LIFT = 20.0  # dB that a whole frame may grow: a fading tail does not become music
+MAX_LIFT = 9.0  # dB that a whole frame may grow: a quiet intro stays quiet, a fading tail does not become music
 _MEL_ITERATIONS = 8
 _MOMENTUM = 0.99  # Perraudin, Balazs & Sondergaard 2013, "A fast Griffin-Lim algorithm"
 _ATTACK_SHARE = 16  # of a window: 4 ms, in which an attack is over
