@@ -42,6 +42,8 @@ _RENAMED: dict[str, tuple[str, dict[Any, str]]] = {
     "model.transport": ("model.transport_taps", {}),
     "loss.logistic": ("loss.adversarial_loss", {True: "logistic", False: "least_squares"}),
 }
+# What held before there was such a setting: every song was taken for its genre, as it was.
+BEFORE = {"model": {"song_share": 0.0}, "data": {"disturbance": 0.0}}
 _SEPARATORS = frozenset("/\\")  # of folders, in paths
 
 
@@ -309,9 +311,8 @@ def upgraded(tree: dict[str, Any]) -> dict[str, Any]:
             new = _RENAMED.get(name, (name, {}))
             new_section, _, new_key = new[0].partition(".")
             result.setdefault(new_section, {})[new_key] = _new(new, value)
-    if "model" in result:
-        result["model"].setdefault("song_share", 0.0)  # what was trained before took every song for its genre
-        result.setdefault("data", {}).setdefault("disturbance", 0.0)
+    for section, values in BEFORE.items():
+        result[section] = values | result.get(section, {})
     return result
 
 

@@ -27,11 +27,11 @@ RECIPES = {
     "pretrained": ["data.corpus_tracks=60", "data.held_out_fraction=0", "training.epochs=14"]
     + ["training.measure_every=2500", "training.patience=0"],
 }
+SEEDS = (0, 1, 2)
 
 _PAIR = flags.DEFINE_string("pair", None, "two genres of the built-in corpus, as folk_rock", required=True)
 _RECIPE = flags.DEFINE_enum("recipe", "default", list(RECIPES), "settings to train with")
 _RECORDINGS = flags.DEFINE_string("recordings", None, "folder of recordings to train on beside the corpus")
-SEEDS = (0, 1, 2)
 _SEEDS = flags.DEFINE_list("seeds", [str(seed) for seed in SEEDS], "which to train")
 
 

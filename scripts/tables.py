@@ -232,10 +232,24 @@ def training() -> str:
             [
                 *(pair, f"{made['steps']}", f"{made['updates']}", f"{made['skipped']}"),
                 *(f"{made['seconds'] / 60:.1f} min", f"{made['compile_seconds']:.0f} s"),
+                f"{made['measuring_seconds'] / made['seconds']:.1%}, best at minute {made['best_seconds'] / 60:.1f}",
                 f"{made['peak_memory_mb'] / 1000:.1f} GB",
             ]
         )
-    return table(["pair", "batches", "updates", "skipped", "stepping", "compilation", "peak memory"], rows)
+    head = ["pair", "batches", "updates", "skipped", "stepping", "compilation", "of it measuring", "peak memory"]
+    return table(head, rows)
+
+
+def treble() -> str:
+    """The error above the mel bands, and the distance to the genre's mean there."""
+    found = {name.replace("_", " to "): part for name, part in read("treble.json")["directions"].items()}
+    methods = {"untouched": "untouched", "held gain": "gain of the highest band, held", "treble": "filled"}
+    methods |= {"true target": "*true target*"}
+    rows = [
+        [title, *("{:.1f}, {:.1f}".format(*part[method]) for part in found.values())]
+        for method, title in methods.items()
+    ]
+    return table(["dB", *found], rows)
 
 
 def bench() -> str:
@@ -312,6 +326,7 @@ TABLES: dict[str, Callable[[], str]] = {
         for kind in ("own tunes", "bank", "mma", "real")
     },
     "real": real,
+    "treble": treble,
     "training": training,
     "bench": bench,
     "pytorch": pytorch,

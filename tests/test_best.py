@@ -106,7 +106,37 @@ def test_the_caller_is_told_when_it_was_best(tmp_path, audio_dir):
         seen[step] = metrics.get("best/score")
 
     train(tmp_path / "run", audio_dir, ScriptedEar(), on_step=on_step)
-    assert [seen[step] for step in (1, 2, 5, 6, 12)] == [0.1, 0.3, 0.3, 0.5, 0.5]
+    assert [seen[step] for step in (1, 2, 5, 6, 12)] == [None, 0.3, 0.3, 0.5, 0.5]
+
+
+def test_what_was_not_trained_is_measured_and_never_kept(tmp_path, audio_dir):
+    """A run that ends before its first measurement converts with what it learned."""
+
+    class Proud(ScriptedEar):
+        def __call__(self, generators):
+            return super().__call__(generators) | {"score": 1.0 if len(self.heard) == 1 else 0.1}
+
+    stopped = tmp_path / "stopped"
+
+    def stop(step, total, metrics):
+        if step == 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    summary = train(stopped, audio_dir, Proud(), on_step=stop)
+    assert [entry["step"] for entry in measured(stopped)] == [-1, 0] and summary.best_seconds is None
+    run = RunDirectory.open(stopped)
+    assert not run.best.exists() and checkpoint.newest(run) == 1
+    checkpoint.load_generator(run, "ab")
+    ear = Proud()
+    train(tmp_path / "run", audio_dir, ear)
+    generator = checkpoint.load_generator(RunDirectory.open(tmp_path / "run"), "ab")
+    jax.tree.map(np.testing.assert_array_equal, generator, ear.heard[2]["ab"])
+
+
+def test_a_summary_says_how_long_measuring_took(tmp_path, audio_dir):
+    summary = train(tmp_path / "run", audio_dir, ScriptedEar())
+    took = [entry["took"] for entry in measured(tmp_path / "run")]
+    assert summary.measuring_seconds == pytest.approx(sum(took)) and min(took) > 0
 
 
 def test_without_an_ear_the_newest_generators_convert(tmp_path, audio_dir):

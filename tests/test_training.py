@@ -335,3 +335,24 @@ loop.train({PAIR!r}, settings, {str(tmp_path / "run")!r}, audio_dirs=[{str(audio
     assert log_of(tmp_path / "run")[-1]["generator/total"] == pytest.approx(
         log_of(uninterrupted[0])[-1]["generator/total"], rel=1e-3
     )
+
+
+def test_a_run_begun_before_there_was_a_setting_goes_on_as_it_began(tmp_path, audio_dir):
+    """By the same command, which does not name the setting; one that does is refused."""
+    before = config.load(
+        "configs/smoke.toml",
+        ["training.epochs=4", "training.checkpoint_every=5", "model.song_share=0", "data.disturbance=0"],
+    )
+    train(tmp_path / "whole", audio_dir, before)
+    train(tmp_path / "old", audio_dir, before, on_step=stop_at(3))
+    file = tmp_path / "old" / "config.json"
+    tree = json.loads(file.read_text())
+    del tree["config"]["model"]["song_share"], tree["config"]["data"]["disturbance"]
+    file.write_text(json.dumps(tree))
+    today = ["training.epochs=4", "training.checkpoint_every=5"]
+    with pytest.raises(TrainingError, match="model.song_share: 0.0 -> 0.3"):
+        train(tmp_path / "old", audio_dir, config.load("configs/smoke.toml", [*today, "model.song_share=0.3"]))
+    assert train(tmp_path / "old", audio_dir, config.load("configs/smoke.toml", today)).finished
+    whole, old = (final_state(tmp_path / name, before) for name in ("whole", "old"))
+    jax.tree.map(np.testing.assert_array_equal, whole, old)
+    assert RunDirectory.open(tmp_path / "old").config.model.song_share == 0

@@ -31,9 +31,9 @@ class Disturbance:
             audio: of the log-mels.
             strength: 0 changes nothing, 1 the most.
         """
-        self._strength = strength
         from librosa import mel_frequencies  # takes half a second to import
 
+        self._strength = strength
         self._centres = mel_frequencies(n_mels=audio.n_mels + 2, fmin=audio.f_min, fmax=audio.f_max)[1:-1]
         self._position = np.linspace(0, 1, audio.n_mels)
 

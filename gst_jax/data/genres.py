@@ -156,7 +156,7 @@ def _refuse_shared(everything: Sequence[Folders]) -> None:
 
 def _index(folders: Folders, audio: AudioConfig, data: DataConfig, cache_dir: Path) -> Path:
     """Return the path of a genre's index in the cache: another folder, setting or file has another path."""
-    settings = {"version": _CACHE_VERSION, "audio": asdict(audio), "data": asdict(data)}
+    settings = [_CACHE_VERSION, asdict(audio), data.held_out_fraction, data.speed_semitones]
     places = [[str(path.resolve()), path == folders.corpus] for path in folders.paths]
     return cache_dir / "mels" / f"{folders.genre}-{_digest([settings, places])}" / f"{_state(folders)}.json"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -30,7 +31,8 @@ Listener = Callable[[RunDirectory, tuple], Ear | None]  # makes the ear of a run
 class Best:
     """The measurements of a run, with the best generators so far in its directory.
 
-    They are functions of the step, so a run that was interrupted measures, keeps and ends as one that was not.
+    They are functions of the step, so a run that was interrupted measures, keeps and ends as one that was not. The
+    equaliser (step -1) and the generators before training (step 0) are there to compare with, and are never kept.
     """
 
     def __init__(self, run: RunDirectory, ear: Ear | None) -> None:
@@ -39,10 +41,10 @@ class Best:
         lines = run.measures.read_text(encoding="utf-8").splitlines() if run.measures.exists() else []
         self._entries = {entry["step"]: entry for entry in map(json.loads, lines)}
         if ear is not None and not lines:
-            self._entries[-1] = {"step": -1, "seconds": 0.0, **ear.equaliser()}
+            self._entries[-1] = _timed(-1, 0.0, ear.equaliser)
 
     def measure(self, generators: Parameters, step: int, seconds: float) -> None:
-        """Measure averaged generators `{"ab", "ba"}`, and keep them where none were better.
+        """Measure averaged generators `{"ab", "ba"}`, and keep them where no trained ones were better.
 
         Args:
             generators: to be measured.
@@ -51,9 +53,10 @@ class Best:
         """
         if self._ear is None:
             return
-        entry = {"step": step, "seconds": seconds, **self._ear(generators)}
-        others = [other["score"] for key, other in self._entries.items() if key >= 0 and key != step]
-        if all(entry["score"] > score for score in others):
+        ear = self._ear
+        entry = _timed(step, seconds, lambda: ear(generators))
+        others = [other["score"] for key, other in self._entries.items() if key > 0 and key != step]
+        if step > 0 and all(entry["score"] > score for score in others):
             checkpoint.write_generators(self._run.best, generators)
         self._entries[step] = entry
         write_text(
@@ -61,11 +64,23 @@ class Best:
         )
 
     def best(self, step: int) -> Metrics | None:
-        """Return the best measurement up to a step, the first of equals; None where there is none."""
-        entries = [self._entries[key] for key in sorted(self._entries) if 0 <= key <= step]
+        """Return the best measurement of trained generators up to a step, the first of equals; None where none is."""
+        entries = [self._entries[key] for key in sorted(self._entries) if 0 < key <= step]
         return max(entries, key=lambda entry: entry["score"], default=None)
 
     def since(self, step: int) -> int:
         """Return how many measurements up to a step came after the best."""
         best = self.best(step)
         return 0 if best is None else sum(best["step"] < key <= step for key in self._entries)
+
+    @property
+    def seconds(self) -> float:
+        """How long all measurements took together."""
+        return sum(entry["took"] for entry in self._entries.values())
+
+
+def _timed(step: int, seconds: float, measure: Callable[[], Metrics]) -> Metrics:
+    """Return a measurement with its place, and with how long it took."""
+    start = time.monotonic()
+    found = measure()
+    return {"step": step, "seconds": seconds, "took": time.monotonic() - start, **found}

@@ -25,6 +25,7 @@ from gst_jax.learning import checkpoint, cyclegan, stepping, transport
 from gst_jax.learning.best import Best, Listener, Metrics
 from gst_jax.learning.resuming import (
     TrainingError,
+    as_begun,
     initial_parameters,
     refuse_exported,
     refuse_other_run,
@@ -59,6 +60,7 @@ class Summary:
     interrupted: bool  # by a signal
     peak_memory_mb: float  # of this process
     best_seconds: float | None  # of stepping after which the generators measured best; None: nothing was measured
+    measuring_seconds: float  # that measuring took since the run began
     finished: bool  # every epoch was trained, or the generators no longer got better
 
 
@@ -101,6 +103,8 @@ def train(
     if old is not None:
         refuse_other_source(old, audio_dirs)
     settings = data.settings_for(audio_dirs, settings)
+    if old is not None:
+        settings = as_begun(old, settings)
     run = RunDirectory(
         path=Path(run_dir),
         pair=pair,
@@ -249,6 +253,7 @@ def _summary(
         interrupted=interrupted,
         peak_memory_mb=provenance.peak_memory_mb(),
         best_seconds=None if found is None else found["seconds"],
+        measuring_seconds=best.seconds,
         finished=_is_over(run, step, batches, best),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 from gst_jax import config, data
@@ -39,6 +40,19 @@ def refuse_other_source(old: RunDirectory, audio_dirs: tuple[str, ...]) -> None:
         options = " ".join(f"--audio_dir={place}" for place in old.audio_dirs)
         remedy = f"give {options}" if options else "leave --audio_dir out"
         raise TrainingError(f"{old.path} was trained on {data.describe(old.audio_dirs)}; {remedy} to go on")
+
+
+def as_begun(old: RunDirectory, settings: Config) -> Config:
+    """Return settings with which a run of an earlier version goes on as it began, where the user did not choose."""
+    for section, values in config.BEFORE.items():
+        ours, usual, theirs = (getattr(one, section) for one in (settings, Config(), old.config))
+        kept = {
+            key: value
+            for key, value in values.items()
+            if getattr(theirs, key) == value and getattr(ours, key) == getattr(usual, key)
+        }
+        settings = dataclasses.replace(settings, **{section: dataclasses.replace(ours, **kept)})
+    return settings
 
 
 def initial_parameters(init_from: str | os.PathLike[str], settings: Config) -> cyclegan.Parameters:

@@ -44,14 +44,14 @@ def draw_curves(entries: list[dict[str, float]], measures: list[dict[str, float]
 
 def _draw_measures(measures: list[dict[str, float]], panels: Any) -> None:
     """Draw what was measured on held-out music into three panels, beside the equaliser and the start."""
-    equaliser, *trained = measures
-    best = max(trained, key=lambda entry: entry["score"], default=None)
+    equaliser, *curve = measures
+    best = max(curve[1:], key=lambda entry: entry["score"], default=None)
     titles = {"style": "Style: nearness to real music", "notes": "Notes kept", "score": "Score (best: dashed)"}
     for panel, (name, title) in zip(panels, titles.items(), strict=True):
-        panel.plot([entry["step"] for entry in trained], [entry[name] for entry in trained], "o-", markersize=3)
+        panel.plot([entry["step"] for entry in curve], [entry[name] for entry in curve], "o-", markersize=3)
         panel.axhline(equaliser[name], linestyle=":", color="gray", label="equaliser")
-        if trained:
-            panel.axhline(trained[0][name], linestyle="-.", color="tab:orange", label="before training")
+        if curve:
+            panel.axhline(curve[0][name], linestyle="-.", color="tab:orange", label="before training")
         if best is not None:
             panel.axvline(best["step"], linestyle="--", color="tab:green", linewidth=0.8)
         panel.set(title=f"{title} (held out)", xlabel="micro-batches")

@@ -142,7 +142,7 @@ def _progress_facts(entries: list[dict[str, float]], measures: list[dict[str, fl
         "batches": f"{last['step']:.0f} ({last['epoch']:.1f} epochs), {last['update']:.0f} updates",
         "stepping": f"{last['seconds'] / 60:.1f} minutes, {last['segments_per_second']:.1f} segments/s at the end",
     }
-    if trained := [entry for entry in measures if entry["step"] >= 0]:
+    if trained := [entry for entry in measures if entry["step"] > 0]:
         best = max(trained, key=lambda entry: entry["score"])
         facts["best"] = (
             f"at minute {best['seconds'] / 60:.1f}, on held-out music: style {best['style']:.2f}, notes "
