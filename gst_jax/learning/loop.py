@@ -102,9 +102,7 @@ def train(
     audio_dirs = data.find_audio_dirs(audio_dirs)
     if old is not None:
         refuse_other_source(old, audio_dirs)
-    settings = data.settings_for(audio_dirs, settings)
-    if old is not None:
-        settings = as_begun(old, settings)
+    settings = as_begun(old, data.settings_for(audio_dirs, settings))
     run = RunDirectory(
         path=Path(run_dir),
         pair=pair,

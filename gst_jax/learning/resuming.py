@@ -42,9 +42,9 @@ def refuse_other_source(old: RunDirectory, audio_dirs: tuple[str, ...]) -> None:
         raise TrainingError(f"{old.path} was trained on {data.describe(old.audio_dirs)}; {remedy} to go on")
 
 
-def as_begun(old: RunDirectory, settings: Config) -> Config:
+def as_begun(old: RunDirectory | None, settings: Config) -> Config:
     """Return settings with which a run of an earlier version goes on as it began, where the user did not choose."""
-    for section, values in config.BEFORE.items():
+    for section, values in config.BEFORE.items() if old is not None else ():
         ours, usual, theirs = (getattr(one, section) for one in (settings, Config(), old.config))
         kept = {
             key: value
