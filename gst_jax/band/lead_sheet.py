@@ -1,0 +1,42 @@
+"""What an accompanist needs to know of a song: when its beats fall, its key, and a chord for each bar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gst_jax.corpus.composition import Mode
+from gst_jax.types import Array
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How sure the ear was of each thing that it heard, from 0 (a guess) to 1 (certain)."""
+
+    beats: float
+    downbeats: float
+    key: float
+    chords: float
+
+
+@dataclass(frozen=True)
+class LeadSheet:
+    """A song as its accompanist sees it, of whole bars.
+
+    Sound before the first bar line (a pickup, an intro without a beat) and after the last is left to the song.
+    """
+
+    seconds: float  # the song's length
+    beats: Array  # seconds of every beat, rising, float64 [bars * meter + 1]; the last is the end of the last bar
+    meter: int  # beats in a bar, 3 or 4
+    tonic: int  # pitch class, 0 = C
+    mode: Mode
+    chords: tuple[int, ...]  # the root's scale degree in that mode, one a bar
+    phrases: str  # a letter for every four bars; the same letter where the music is alike
+    levels: Array  # dB of each bar against the song's loudest bars, at most 0, float64 [bars]
+    tuning: float  # cents of the song's A above 440 Hz
+    confidence: Confidence
+
+    @property
+    def bars(self) -> int:
+        """Return the length in bars."""
+        return len(self.chords)
