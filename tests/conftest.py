@@ -10,11 +10,16 @@ _COMPILED = tempfile.TemporaryDirectory(prefix="gst_jax-tests-")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+# On a GPU: all of float32's digits, and the same bits each time. On a CPU both are so anyway.
+os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "float32"
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from gst_jax import sound  # noqa: E402
+from gst_jax.runs import startup  # noqa: E402
+
+startup.make_reproducible()
 
 SECONDS, RATE = 4.3, 16_000
 

@@ -8,6 +8,7 @@ import pytest
 
 from gst_jax import config
 from gst_jax.learning import cyclegan
+from gst_jax.runs import startup
 from gst_jax.speed import benchmark
 
 FEW = ["--set=audio.segment_seconds=0.6", "--config=configs/smoke.toml"]
@@ -83,8 +84,25 @@ def test_start_keeps_what_the_user_chose():
     assert run("-c", SETTINGS, environment=chosen).stdout.split() == ["glibc.malloc.check=0", "mine", "1"]
 
 
+@pytest.mark.parametrize(
+    ("platform", "chosen", "flags"),
+    [
+        ("cpu", "", ""),
+        ("cuda", "", "--xla_gpu_deterministic_ops=true"),
+        ("cuda", "--xla_dump_to=a", "--xla_dump_to=a --xla_gpu_deterministic_ops=true"),
+        ("cuda", "--xla_gpu_deterministic_ops=false", "--xla_gpu_deterministic_ops=false"),
+    ],
+)
+def test_a_gpu_is_asked_for_the_same_bits_each_time(monkeypatch, platform, chosen, flags):
+    monkeypatch.setenv("JAX_PLATFORMS", platform)
+    monkeypatch.setenv("XLA_FLAGS", chosen)
+    startup.make_reproducible()
+    assert os.environ["XLA_FLAGS"] == flags
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="asked of glibc")
-def test_start_keeps_memory_on_large_pages_in_the_same_command(tmp_path):
+def test_start_keeps_memory_on_large_pages_in_the_same_command(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     script = tmp_path / "script.py"
     script.write_text(SETTINGS + "import sys; print(sys.argv[1:])")
     os.environ.pop("GLIBC_TUNABLES", None)

@@ -19,6 +19,7 @@ from typing import Any
 from gst_jax.runs.directory import cache_dir
 
 _MALLOC = {"arena_max": 1, "hugetlb": 1, "mmap_max": 0, "trim_threshold": 1 << 40}
+_DETERMINISTIC = "xla_gpu_deterministic_ops"
 
 
 def prepare(threads: int | None = None) -> None:
@@ -30,10 +31,12 @@ def prepare(threads: int | None = None) -> None:
       give them back each time, which costs a fifth of the step; so it keeps them, in one arena, on large pages. It
       reads these settings only as it starts. With a GPU they would only make compiling four times as long.
     - Compiled programs are kept on disk, so that only the first run of a version waits for the compiler.
+    - A GPU computes the same bits each time, so that a run that was stopped ends as one that was not.
 
     Args:
         threads: cores to use; None is all.
     """
+    make_reproducible()
     if threads is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "compiled"))
@@ -42,6 +45,13 @@ def prepare(threads: int | None = None) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def make_reproducible() -> None:
+    """Have XLA, before JAX starts, choose the kernels of a GPU that add in the same order each time."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if not _on_cpu() and _DETERMINISTIC not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --{_DETERMINISTIC}=true".strip()
 
 
 def _on_cpu() -> bool:
