@@ -1,4 +1,9 @@
-"""Measure speed on this machine from the command line: python -m gst_jax.bench."""
+"""Measure how fast this machine trains and converts.
+
+For example:
+
+  gst_jax bench --quick
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags, logging
 
-_CONFIG = flags.DEFINE_string("config", None, "TOML file of settings (default: those of configs/frames.toml)")
+from gst_jax.runs import command_line
+
+_CONFIG = flags.DEFINE_string(
+    "config", None, "TOML file of settings (or a bundled name: full, pictures, smoke; default: frames)"
+)
 _SET = flags.DEFINE_multi_string("set", [], "one setting, as model.channels=64; may be repeated")
 _THREADS = flags.DEFINE_integer("threads", None, "cores to use (default: all)", lower_bound=1)
 _QUICK = flags.DEFINE_bool("quick", False, "fewer repeats, a shorter song: under a minute after compiling")
@@ -39,17 +48,16 @@ def main(argv: list[str]) -> None:
 
 
 def _measure(settings: Any) -> dict[str, Any]:
-    from tqdm import tqdm
-
     from gst_jax import config
     from gst_jax.runs import provenance
+    from gst_jax.runs.terminal import Bar, say
     from gst_jax.speed import benchmark
 
     repeats, steps, song = (10, 10, 60.0) if _QUICK.value else (50, 60, 180.0)
     limit = benchmark.sgemm_gflops()
-    step = benchmark.measure_step(settings, limit, steps, tqdm)
-    layers = benchmark.measure_layers(settings, limit, repeats, tqdm)
-    print("starting two processes from nothing, then converting a song ...", file=sys.stderr)
+    step = benchmark.measure_step(settings, limit, steps, Bar)
+    layers = benchmark.measure_layers(settings, limit, repeats, Bar)
+    say("starting two processes from nothing, then converting a song")
     start = benchmark.measure_start(settings)
     return {
         "machine": {"sgemm_gflops": limit},
@@ -85,4 +93,4 @@ def _show(result: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from gst_jax import bundled
+
 ARCHITECTURES = ("frames", "pictures")
 ADVERSARIAL_LOSSES = ("logistic", "least_squares")
 
@@ -235,19 +237,20 @@ def parse_pair(pair: str, genres: Collection[str] = ()) -> tuple[str, str]:
 
 
 def load(path: str | os.PathLike[str] | None = None, overrides: tuple[str, ...] | list[str] = ()) -> Config:
-    """Read a TOML file (None: the defaults), then apply `section.key=value` overrides.
+    """Read a TOML file (None: the defaults), by path or bundled name, then apply `section.key=value` overrides.
 
     Raises:
         ConfigError: on an unknown section or key, a value of another type, or settings that cannot work.
     """
     tree: dict[str, Any] = {}
     if path is not None:
+        known = bundled("configs")
+        file = Path(path) if Path(path).exists() else known.get(os.fspath(path), Path(path))
         try:
-            tree = tomllib.loads(
-                Path(path).read_text(encoding="utf-8-sig")
-            )  # editors on Windows begin a file with a mark
+            tree = tomllib.loads(file.read_text(encoding="utf-8-sig"))  # editors on Windows begin a file with a mark
         except OSError as error:
-            raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
+            names = ", ".join(known)
+            raise ConfigError(f"cannot read the config {path}: {error.strerror}; bundled: {names}") from error
         except UnicodeDecodeError as error:
             raise ConfigError(f"{path} is not text in UTF-8; save it again in that encoding") from error
         except tomllib.TOMLDecodeError as error:

@@ -1,19 +1,31 @@
-"""Convert songs: python -m gst_jax.convert --run=runs/folk_jazz --to=jazz song.mp3 folder/ --out=converted."""
+"""Turn songs, and folders of songs, into another genre.
+
+  gst_jax convert song.mp3 --to=jazz
+  gst_jax convert my_music --run=runs/folk_metal --to=metal --out=metal
+
+song.mp3 becomes converted/song.jazz.mp3: as long, as loud, of the same kind.
+Nothing is replaced.
+"""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from absl import app, flags, logging
+from absl import flags, logging
+
+from gst_jax.runs import command_line
 
 if TYPE_CHECKING:
     from gst_jax.conversion import jobs
     from gst_jax.conversion.translator import Translator
 
-_RUN = flags.DEFINE_string("run", None, "Run directory of gst_jax.train.", required=True)
 _TO = flags.DEFINE_string("to", None, "Genre to convert to, one of the run's pair.", required=True)
-_OUT = flags.DEFINE_string("out", None, "Folder to write song.GENRE.mp3 and the like to.", required=True)
+_RUN = flags.DEFINE_string(
+    "run", None, "Run directory of gst_jax train, or a bundled one by name; default: the bundled one that fits."
+)
+_OUT = flags.DEFINE_string("out", "converted", "Folder to write song.GENRE.mp3 and the like to.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs that exist; else they are left as they are.")
 _STRENGTH = flags.DEFINE_list("strength", ["1"], "0 gives the input back, 1 converts wholly; several: a file each.")
 _ROUTE = flags.DEFINE_string("route", None, "How sound is made: filled (default), gain (closest to the source), ...")
@@ -29,13 +41,17 @@ def main(arguments: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     from gst_jax.runs import startup
 
-    with startup.plain_messages():
+    with startup.plain_messages("the files listed are done, and the same command goes on with the others"):
         from gst_jax.conversion import jobs, synthesis
         from gst_jax.conversion.translator import Translator, check_strength
+        from gst_jax.runs.directory import bundled_run
 
+        run = _RUN.value or bundled_run(_TO.value)
         if not _OUT.value or not _STRENGTH.value:
             raise ValueError("--out and --strength must not be empty; as in --out=converted --strength=1")
         strengths = [check_strength(text) for text in _STRENGTH.value]
+        if numbers := [text for text in arguments[1:] if text.replace(".", "").isdigit() and not Path(text).exists()]:
+            raise ValueError(f"{numbers[0]} does not exist; several strengths are --strength=0.3,0.6")
         route = _ROUTE.value or synthesis.DEFAULT_ROUTE
         synthesis.check_route(route)
         label = f"{_TO.value}_bypass" if _BYPASS_MODEL.value else _TO.value
@@ -43,21 +59,20 @@ def main(arguments: list[str]) -> None:
         options = (_FORMAT.value, 1000 * _QUALITY.value, _OVERWRITE.value)
         plans = [jobs.plan(arguments[1:], _OUT.value, label, *options) for label in labels]
         load = Translator.bypass if _BYPASS_MODEL.value else Translator.from_run
-        translator = load(_RUN.value, to=_TO.value)
+        translator = load(run, to=_TO.value)
         _convert(plans, strengths, translator, route)
 
 
 def _convert(plans: list[jobs.Plan], strengths: list[float], translator: Translator, route: str) -> None:
     """Do what can be done, then list what could not."""
-    from tqdm import tqdm
-
     from gst_jax.conversion import jobs
+    from gst_jax.runs.terminal import Bar, say
 
     failed = list(dict.fromkeys(message for plan in plans for message in plan.refused))
     for plan, strength in zip(plans, strengths, strict=True):
         if plan.jobs:
             failed += jobs.convert(
-                plan.jobs, translator, _OUT.value, strength, route, tqdm, lambda job: tqdm.write(str(job.target))
+                plan.jobs, translator, _OUT.value, strength, route, Bar, lambda job: say(str(job.target), sys.stdout)
             )
     existing = [target for plan in plans for target in plan.existing]
     if existing:
@@ -69,4 +84,4 @@ def _convert(plans: list[jobs.Plan], strengths: list[float], translator: Transla
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

@@ -1,12 +1,18 @@
-"""Look over the audio before training from the command line: python -m gst_jax.prepare --pair=folk_jazz."""
+"""Look over music before training: what is there, and how long it will take.
+
+For example:
+
+  gst_jax prepare --audio_dir=my_music
+"""
 
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from absl import app, flags, logging
+from absl import flags, logging
+
+from gst_jax.runs import command_line
 
 if TYPE_CHECKING:
     from gst_jax.config import Config
@@ -18,7 +24,9 @@ _PAIR = flags.DEFINE_string(
 _AUDIO_DIRS = flags.DEFINE_multi_string(
     "audio_dir", [], "folder of one folder per genre, or corpus: the built-in one (default); may be repeated"
 )
-_CONFIG = flags.DEFINE_string("config", None, "TOML file of settings (default: those of configs/frames.toml)")
+_CONFIG = flags.DEFINE_string(
+    "config", None, "TOML file of settings (or a bundled name: full, pictures, smoke; default: frames)"
+)
 _SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; may be repeated")
 
 
@@ -39,25 +47,24 @@ def main(argv: list[str]) -> None:
 
 
 def _prepare(pairs: dict[str, tuple[str, str]], audio_dirs: tuple[str, ...], settings: Config) -> None:
-    from tqdm import tqdm
-
     from gst_jax import data
+    from gst_jax.runs.terminal import Bar, clock_time, say
 
     settings = data.settings_for(audio_dirs, settings)
     names = list(dict.fromkeys(genre for pair in pairs.values() for genre in pair))
-    genres = {genre.name: genre for genre in data.load_each(names, audio_dirs, settings, tqdm)}
+    genres = {genre.name: genre for genre in data.load_each(names, audio_dirs, settings, Bar)}
     _print_genres(genres)
     batches = {name: data.Batches(genres[a], genres[b], settings) for name, (a, b) in pairs.items()}
-    print("timing a few batches; compiling them may take a minute", file=sys.stderr)
+    say("compiling, then timing a few batches")
 
     from gst_jax.speed import estimate  # JAX starts only once the audio is known to be good
 
-    pace = estimate.measure_pace(next(iter(batches.values())), settings, tqdm)
+    pace = estimate.measure_pace(next(iter(batches.values())), settings, Bar)
     for name, served in batches.items():
-        needed = timedelta(seconds=round(pace.training_seconds(served, settings)))
+        needed = clock_time(pace.training_seconds(served, settings))
         print(
-            f"training {name} will take about {needed} (hours:minutes:seconds) on this machine: "
-            f"{settings.training.epochs} epochs of {served.steps_per_epoch} batches, {pace.step_seconds:.2g} s each"
+            f"training {name} will take {needed} on this machine, or less:\n  {settings.training.epochs} epochs of "
+            f"{served.steps_per_epoch} batches, {pace.step_seconds:.2g} s each"
         )
 
 
@@ -74,4 +81,4 @@ def _print_genres(genres: dict[str, Genre]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

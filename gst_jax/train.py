@@ -1,4 +1,10 @@
-"""Train on one pair of genres from the command line: python -m gst_jax.train --pair=folk_jazz."""
+"""Learn two genres; the same command again goes on where it was stopped.
+
+For example:
+
+  gst_jax train --audio_dir=my_music       my_music holds a folder per genre
+  gst_jax train --pair=folk_jazz           on the built-in music
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,9 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
-from absl import app, flags, logging
+from absl import flags, logging
+
+from gst_jax.runs import command_line
 
 if TYPE_CHECKING:
     from gst_jax.config import Config
@@ -21,9 +29,13 @@ _AUDIO_DIRS = flags.DEFINE_multi_string(
     "audio_dir", [], "folder of one folder per genre, or corpus: the built-in one (default); may be repeated"
 )
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "where the run is kept (default: runs/PAIR); run again to resume")
-_MINUTES = flags.DEFINE_float("minutes", math.inf, "stop after this many minutes of stepping", lower_bound=0)
+_MINUTES = flags.DEFINE_float(
+    "minutes", math.inf, "stop after this many minutes of stepping (default: no limit)", lower_bound=0
+)
 _INIT_FROM = flags.DEFINE_string("init_from", None, "run directory to take the first parameters from")
-_CONFIG = flags.DEFINE_string("config", None, "TOML file of settings (default: those of configs/frames.toml)")
+_CONFIG = flags.DEFINE_string(
+    "config", None, "TOML file of settings (or a bundled name: full, pictures, smoke; default: frames)"
+)
 _SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; may be repeated")
 
 
@@ -35,7 +47,7 @@ def main(argv: list[str]) -> None:
     from gst_jax.runs import startup
 
     startup.prepare()
-    with startup.plain_messages():
+    with startup.plain_messages("the same command goes on with what was saved"):
         from gst_jax import config, data
 
         pairs = data.find_pairs(_PAIR.value, data.find_audio_dirs(_AUDIO_DIRS.value), default="folk_rock")
@@ -48,37 +60,37 @@ def main(argv: list[str]) -> None:
 
 def _train(pair: tuple[str, str], settings: Config) -> None:
     """Train one pair, showing how it goes."""
-    from tqdm import tqdm
-
     from gst_jax.evaluation import held_out
     from gst_jax.learning import loop
     from gst_jax.presentation import progress, report
+    from gst_jax.runs.terminal import Bar, say
 
     name = "_".join(pair)
     run_dir = _RUN_DIR.value or f"runs/{name}"
-    bar: tqdm[None] | None = None  # from the first step on, below the bars of rendering or decoding
+    bar: Bar | None = None  # from the first step on, below the bars of rendering or decoding
 
     def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
         nonlocal bar
         if bar is None:
-            bar = tqdm(total=total, initial=step - 1, desc=f"training {name}", unit="batch", dynamic_ncols=True)
-        bar.set_postfix_str(progress.line(metrics), refresh=False)
-        bar.update(step - bar.n)
+            bar = Bar(total=total, initial=step - 1, desc=name, unit="batch", at_most=True)
+        bar.note = progress.line(metrics)
+        bar.update(1)
 
     options: dict[str, Any] = {
         "audio_dirs": _AUDIO_DIRS.value,
         "init_from": _INIT_FROM.value,
         "minutes": _MINUTES.value,
     }
-    listen = functools.partial(held_out.prepare, progress=tqdm)
-    summary = loop.train(pair, settings, run_dir, **options, on_step=on_step, listen=listen, progress=tqdm)
+    listen = functools.partial(held_out.prepare, progress=Bar)
+    summary = loop.train(pair, settings, run_dir, **options, say=say, on_step=on_step, listen=listen, progress=Bar)
     if bar is not None:
         bar.close()
-    page = report.write(run_dir, tqdm)
-    print(f"{name}: {progress.ending(summary)}: listen at {page}\n{progress.next_command(run_dir, pair[1])}")
+    say("writing the report" + ("; Ctrl-C again leaves it out" if summary.interrupted else ""))
+    page = report.write(run_dir, Bar)
+    print(progress.ending(name, summary), progress.next_commands(run_dir, page, pair[1]), sep="\n")
     if summary.interrupted:
         sys.exit(130)  # as shells expect, so that what was to follow does not
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,12 +13,13 @@ import jax
 import numpy as np
 import pytest
 
+import gst_jax
 from gst_jax import sound
+from gst_jax.__main__ import VERBS
 from gst_jax.learning import checkpoint, cyclegan
 from gst_jax.runs.directory import RunDirectory
 
 ROOT = Path(__file__).parent.parent
-VERBS = ("prepare", "train", "convert", "evaluate")
 LENGTH = ["--set=training.epochs=8", "--set=training.checkpoint_every=3"]  # 16 batches of the toy genres
 
 
@@ -51,9 +53,65 @@ def final_state(run_dir):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_help_shows_every_flag(verb):
-    result = run(verb, "--help")
-    assert "--" in result.stdout and verb in result.stdout
+def test_help_shows_our_flags_in_order_and_fits_a_terminal(verb):
+    module = [sys.executable, "-m", f"gst_jax.{verb}", "--help"]
+    front = [sys.executable, "-m", "gst_jax", verb, "-h"]
+    shown = [subprocess.run(line, capture_output=True, text=True) for line in (module, front)]
+    assert [done.returncode for done in shown] == [0, 0] and shown[0].stdout == shown[1].stdout
+    lines = shown[0].stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines) and f"gst_jax {verb}" in shown[0].stdout
+    source = (ROOT / "gst_jax" / f"{verb}.py").read_text(encoding="utf-8")
+    defined = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', source)
+    assert [line.split()[0] for line in lines if line.startswith("  --")] == [f"--{name}" for name in defined]
+
+
+def test_the_first_help_is_short_and_names_every_verb():
+    shown = [front(*arguments) for arguments in ((), ("-h",), ("--help",))]
+    assert len({done.stdout for done in shown}) == 1 and {done.returncode for done in shown} == {0}
+    assert all(len(line) <= 80 for line in shown[0].stdout.splitlines())
+    assert all(f"\n  {verb} " in shown[0].stdout for verb in VERBS)
+    assert front("--version").stdout == f"gst_jax {gst_jax.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["convrt"], "there is no command 'convrt'; did you mean convert?"),
+        (["song.mp3"], f"there is no command 'song.mp3'; there are {', '.join(VERBS)}"),
+        (["convert", "--strenth=1"], "there is no flag --strenth; did you mean --strength?"),
+        (["convert", "--xyz"], "there is no flag --xyz; --help lists them"),
+        (["convert", "song.mp3"], "--to is needed: Genre to convert to, one of the run's pair; see --help"),
+        (
+            ["convert", "song.mp3", "--to=folk"],
+            "--to=folk needs one of the runs that convert to it: --run=folk_jazz or",
+        ),
+        (["convert", "song.mp3", "--to=samba"], "no bundled run (folk_jazz, folk_rock) converts to 'samba'"),
+        (["convert", "song.mp3", "--to=jazz", "--strength", "0.3", "0.6"], "--strength=0.3,0.6"),
+        (["evaluate", "--run=folk_jaz"], "or take a bundled one: folk_jazz, folk_rock"),
+        (["train", "--config=smok"], "bundled: frames, full, pictures, smoke"),
+    ],
+)
+def test_what_is_misspelt_is_answered_in_one_line(tmp_path, cache, arguments, message):
+    (tmp_path / "song.mp3").touch()
+    done = front(*arguments, folder=tmp_path)
+    assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("gst_jax: ") and message in done.stderr
+
+
+def test_a_bundled_model_converts_from_anywhere_by_the_genre_alone(tmp_path):
+    song = 0.1 * np.random.default_rng(0).standard_normal(3 * 16_000).astype(np.float32)
+    sound.write_wave(tmp_path / "song.wav", song, 16_000)
+    done = front("convert", "song.wav", "--to=jazz", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(Path("converted", "song.jazz.wav"))]
+    assert "x real time" in done.stderr
+    assert len(sound.read_wave(tmp_path / "converted" / "song.jazz.wav").samples) == len(song)
+
+
+def front(*arguments, folder=None):
+    return subprocess.run(
+        [sys.executable, "-m", "gst_jax", *arguments], capture_output=True, text=True, cwd=folder, timeout=300
+    )
 
 
 def test_train_then_convert_a_new_pair_whatever_its_folders_are_called(tmp_path, audio_dir, cache):
@@ -114,6 +172,10 @@ def test_control_c_saves_and_says_how_to_go_on(tmp_path, audio_dir, cache):
         stdout, stderr = process.communicate(timeout=200)
     assert process.returncode == 130, stderr
     assert "the same command goes on" in stdout
+    lines = stderr.splitlines()
+    assert lines[0].startswith("harp and organ: reading ") and any("compiling, " in line for line in lines)
+    assert any(re.match(r"stopping: keeping what was learned in \d+ batches in ", line) for line in lines)
+    assert "\r" not in stderr
     assert (tmp_path / "run" / "report.html").exists()
     assert int(final_state(tmp_path / "run").step) >= 2
 

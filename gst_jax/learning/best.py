@@ -68,6 +68,11 @@ class Best:
         entries = [self._entries[key] for key in sorted(self._entries) if 0 < key <= step]
         return max(entries, key=lambda entry: entry["score"], default=None)
 
+    def newest(self, step: int) -> Metrics | None:
+        """Return the last measurement of trained generators up to a step; None where there is none."""
+        steps = [key for key in self._entries if 0 < key <= step]
+        return self._entries[max(steps)] if steps else None
+
     def since(self, step: int) -> int:
         """Return how many measurements up to a step came after the best."""
         best = self.best(step)

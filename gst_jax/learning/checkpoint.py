@@ -207,7 +207,7 @@ def _load(run: RunDirectory, part: Callable[[cyclegan.TrainState], Any]) -> cycl
     """Read one part of the newest whole state, leaving the rest on disk."""
     step = newest(run)
     if step is None:
-        raise CheckpointError(f"{run.path} has no whole checkpoint; train it with python -m gst_jax.train")
+        raise CheckpointError(f"{run.path} has no whole checkpoint; train it with gst_jax train")
     folder = run.checkpoints / str(step)
     abstract = cyclegan.abstract_state(run.config)
     _refuse_other_model(folder, abstract)

@@ -43,6 +43,7 @@ class _Caller:
 
     stop: threading.Event  # set to end it
     seconds: float  # of stepping, at most
+    say: Callable[[str], None]
     on_step: Callable[[int, int, Metrics], None]
     listen: Listener  # makes what the generators are measured by
 
@@ -72,6 +73,7 @@ def train(
     audio_dirs: data.AudioDirs = (),
     init_from: str | os.PathLike[str] | None = None,
     minutes: float = math.inf,
+    say: Callable[[str], None] = lambda text: None,
     on_step: Callable[[int, int, Metrics], None] = lambda step, total, metrics: None,
     listen: Listener = lambda run, genres: None,
     progress: Progress | None = None,
@@ -88,6 +90,7 @@ def train(
         audio_dirs: each holds one folder per genre, or is `data.CORPUS`; none is the built-in corpus alone.
         init_from: run directory whose newest parameters a new run starts with; the transport is computed anew.
         minutes: of stepping in this call, at most.
+        say: called with a sentence before each part that may take long.
         on_step: called after each micro-batch with how many were seen, how many there are, and the newest metrics.
         listen: makes what measures the generators, as `evaluation.held_out.prepare`; without it the newest convert.
         progress: called like `tqdm.tqdm` on the files to render or decode.
@@ -116,6 +119,7 @@ def train(
         refuse_other_run(old, run)
     if init_from is not None and (old is None or checkpoint.newest(old) is None):
         initial = initial_parameters(init_from, settings)
+    say(f"{' and '.join(pair)}: reading {data.describe(audio_dirs)}")
     genres = data.load_pair(pair, audio_dirs, settings, progress)
     if old is not None:
         genres = data.as_trained(genres, old)
@@ -123,7 +127,7 @@ def train(
     run = dataclasses.replace(run, statistics={genre.name: genre.statistics for genre in genres})
     run.path.mkdir(parents=True, exist_ok=True)
     with _only_process(run), _stop_on_signal() as stop:
-        return _train(run, genres, initial, _Caller(stop, minutes * 60, on_step, listen))
+        return _train(run, genres, initial, _Caller(stop, minutes * 60, say, on_step, listen))
 
 
 def _train(
@@ -139,6 +143,7 @@ def _train(
             return _summary(run, state, batches, _forget_after(run.log, int(state.step)).get("seconds", 0.0))
         checkpoint.require_space(checkpoints, abstract)  # before an hour of training is lost to a full disk
         # A fresh state is made after the compilation, which takes the most memory.
+        caller.say(f"{_counted(genres)}; compiling, 7 to 14 s the first time")
         step, compile_seconds = stepping.compile_step(settings, placement, batches.batch_at(0))
         if state is None:
             first = cyclegan.init_parameters(settings) if initial is None else initial
@@ -148,6 +153,8 @@ def _train(
         run.write_fine_structures([genre.fine_structure for genre in genres])
         run.write()
         best = Best(run, caller.listen(run, genres))
+        at = f"going on at batch {int(state.step)}" if int(state.step) else "starting"
+        caller.say(f"compiled in {compile_seconds:.0f} s; {at}")
         state, stepped = _loop(step, state, batches, run, placement, checkpoints, caller, best)
     summary = _summary(run, state, batches, stepped, compile_seconds, caller.stop.is_set())
     write_text(run.summary, json.dumps(asdict(summary) | {"provenance": run.history[-1]}, indent=1))
@@ -213,7 +220,9 @@ def _loop(
             measuring = time.monotonic()
             best.measure(state.ema, step, before + measuring - start)
             logged_at += time.monotonic() - measuring  # not a part of the speed
-        caller.on_step(step, total, metrics | _shown(best.best(step)))
+        caller.on_step(step, total, metrics | _shown(best, step))
+    if caller.stop.is_set():
+        caller.say(f"stopping: keeping what was learned in {step} batches in {run.path}")
     jax.block_until_ready(state)
     stepped = before + time.monotonic() - start
     checkpoint.save(checkpoints, state)
@@ -226,9 +235,17 @@ def _is_over(run: RunDirectory, step: int, batches: data.Batches, best: Best) ->
     return step >= total_steps(batches.steps_per_epoch, run.config) or 0 < patience <= best.since(step)
 
 
-def _shown(best: Metrics | None) -> Metrics:
-    """Return what the caller is told of the best measurement."""
-    return {} if best is None else {"best/score": best["score"], "best/minute": best["seconds"] / 60}
+def _shown(best: Best, step: int) -> Metrics:
+    """Return what the caller is told of the measurements of trained generators: the best, and the newest."""
+    found, newest = best.best(step), best.newest(step)
+    if found is None or newest is None:
+        return {}
+    return {"best/score": found["score"], "best/minute": found["seconds"] / 60, "newest/score": newest["score"]}
+
+
+def _counted(genres: tuple[data.Genre, data.Genre]) -> str:
+    tracks = sum(len(genre.recordings) for genre in genres)
+    return f"{tracks} tracks, {sum(genre.minutes for genre in genres):.1f} minutes"
 
 
 def _summary(
@@ -263,7 +280,7 @@ def _refuse_not_finite(means: Metrics, step: int, checkpoints: Any) -> None:
         saved = f"step {checkpoints.latest.step}" if checkpoints.latest else "none"
         raise TrainingError(
             f"{bad[0]} is not finite at step {step}; last good checkpoint: {saved}. Start a new run with a lower "
-            "--set=training.learning_rate, or look at the audio with python -m gst_jax.prepare"
+            "--set=training.learning_rate, or look at the audio with gst_jax prepare"
         )
 
 

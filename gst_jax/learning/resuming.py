@@ -44,7 +44,9 @@ def refuse_other_source(old: RunDirectory, audio_dirs: tuple[str, ...]) -> None:
 
 def as_begun(old: RunDirectory | None, settings: Config) -> Config:
     """Return settings with which a run of an earlier version goes on as it began, where the user did not choose."""
-    for section, values in config.BEFORE.items() if old is not None else ():
+    if old is None:
+        return settings
+    for section, values in config.BEFORE.items():
         ours, usual, theirs = (getattr(one, section) for one in (settings, Config(), old.config))
         kept = {
             key: value

@@ -10,30 +10,35 @@ from gst_jax.learning.loop import Summary
 
 
 def line(metrics: Metrics) -> str:
-    """Say how training goes, by the metrics that were last logged; nothing before the first."""
+    """Say how training goes, by the metrics that were last logged, what matters most first; nothing before them."""
     if "step" not in metrics:
         return ""
-    best = [f"best at minute {metrics['best/minute']:.1f}"] if "best/minute" in metrics else []
+    parts = []
+    if "best/score" in metrics:
+        parts.append(f"held out {metrics['newest/score']:.2f}")
+        parts.append(f"best {metrics['best/score']:.2f} at minute {metrics['best/minute']:.1f}")
     losses = {name: metrics.get(f"generator/{name}") for name in ("adversarial", "cycle", "identity")}
     losses["discriminator"] = (metrics["discriminator/a"] + metrics["discriminator/b"]) / 2
-    values = [f"{name} {value:.2f}" for name, value in losses.items() if value is not None]
-    return ", ".join([*best, *values, f"{metrics['segments_per_second']:.1f} segments/s"])
+    parts += [f"{name} {value:.2f}" for name, value in losses.items() if value is not None]
+    return ", ".join([*parts, f"{metrics['segments_per_second']:.1f} segments/s"])
 
 
-def ending(summary: Summary) -> str:
-    """Say how training ended."""
-    best = (
-        "" if summary.best_seconds is None else f", best on held-out music at minute {summary.best_seconds / 60:.1f}"
+def ending(name: str, summary: Summary) -> str:
+    """Say how the training of a pair ended."""
+    how = "finished" if summary.finished else "stopped; the same command goes on"
+    minute = None if summary.best_seconds is None else summary.best_seconds / 60
+    return "\n  ".join(
+        [
+            f"{name}: {how}",
+            f"{summary.steps} of {summary.total} batches seen, {summary.skipped} skipped, {summary.updates} updates",
+            f"{summary.seconds / 60:.1f} min, compiled in {summary.compile_seconds:.0f} s, "
+            f"peak memory {summary.peak_memory_mb:.0f} MB",
+            *([] if minute is None else [f"best on held-out music at minute {minute:.1f}"]),
+        ]
     )
-    return (
-        f"{summary.steps} of {summary.total} batches seen, {summary.skipped} skipped, {summary.updates} updates in "
-        f"{summary.seconds / 60:.1f} min (compiled in {summary.compile_seconds:.0f} s, peak memory "
-        f"{summary.peak_memory_mb:.0f} MB{best})\n"
-        f"{'finished' if summary.finished else 'stopped; the same command goes on'}"
-    )
 
 
-def next_command(run_dir: str | os.PathLike[str], to: str) -> str:
-    """Say how to convert with a run."""
+def next_commands(run_dir: str | os.PathLike[str], page: str | os.PathLike[str], to: str) -> str:
+    """Say how to hear a run, and how to convert with it."""
     options = shlex.join([f"--run={run_dir}", f"--to={to}"])
-    return f"convert your own: python -m gst_jax.convert {options} song.mp3 --out=converted/"
+    return f"listen at {page}\nconvert your own: gst_jax convert song.mp3 {options}"

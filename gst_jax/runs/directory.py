@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from gst_jax import config
+from gst_jax import bundled, config
 from gst_jax.config import Config, ConfigError
 from gst_jax.runs.atomic import replacing, write_text
 from gst_jax.types import Array
@@ -46,11 +46,14 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunDirectory:
-        """Read a run directory.
+        """Read a run directory, found by its path or, where there is no such path, by the name of a bundled run.
 
         Raises:
             ConfigError: when there is none, or its `config.json` is not one of this program's.
         """
+        runs = bundled("pretrained")
+        if not Path(path).exists():
+            path = runs.get(os.fspath(path), path)
         file = Path(path, _SETTINGS)
         try:
             tree = json.loads(file.read_text(encoding="utf-8"))
@@ -69,8 +72,8 @@ class RunDirectory:
             )
         except OSError as error:
             raise ConfigError(
-                f"{path} is not a run directory: it has no readable {_SETTINGS}; "
-                "train one with python -m gst_jax.train"
+                f"{path} is not a run directory: it has no readable {_SETTINGS}; train one with gst_jax train, or "
+                f"take a bundled one: {', '.join(runs)}"
             ) from error
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{file} is damaged or not of this program: {error!r}") from error
@@ -123,6 +126,11 @@ class RunDirectory:
         return self.generators.exists() and not self.checkpoints.exists()
 
     @property
+    def is_bundled(self) -> bool:
+        """Whether it came with the package, where nothing is to be written."""
+        return self.path in bundled("pretrained").values()
+
+    @property
     def log(self) -> Path:
         """The losses, a line of JSON for each `training.log_every` micro-batches."""
         return self.path / "metrics.jsonl"
@@ -169,7 +177,7 @@ class RunDirectory:
         except FileNotFoundError as error:
             raise ConfigError(
                 f"{self.path} holds no {self._fine_structures.name}: it is of an older version of gst_jax; train it "
-                "again with python -m gst_jax.train"
+                "again with gst_jax train"
             ) from error
 
     @property
@@ -179,6 +187,24 @@ class RunDirectory:
     def evaluation(self, split: str) -> Path:
         """Return where the figures of an evaluation go by default."""
         return self.path / f"evaluation_{split}.json"
+
+
+def bundled_run(to: str) -> str:
+    """Return the name of the one bundled run that converts to a genre.
+
+    Raises:
+        ConfigError: when there is none, or more than one.
+    """
+    runs = list(bundled("pretrained"))
+    names = [name for name in runs if to in name.split("_")]
+    if not names:
+        raise ConfigError(
+            f"no bundled run ({', '.join(runs)}) converts to {to!r}; name your own, as in --run=runs/A_B"
+        )
+    if len(names) > 1:
+        options = " or ".join(f"--run={name}" for name in names)
+        raise ConfigError(f"--to={to} needs one of the runs that convert to it: {options}")
+    return names[0]
 
 
 def _audio_dirs(tree: dict[str, Any]) -> tuple[str, ...]:

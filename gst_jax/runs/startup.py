@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from gst_jax.runs import terminal
 from gst_jax.runs.directory import cache_dir
 
 _MALLOC = {"arena_max": 1, "hugetlb": 1, "mmap_max": 0, "trim_threshold": 1 << 40}
@@ -63,17 +64,20 @@ def _on_cpu() -> bool:
 
 
 @contextlib.contextmanager
-def plain_messages() -> Iterator[None]:
+def plain_messages(after_interrupt: str = "") -> Iterator[None]:
     """Turn what a command's user can mend into one line, on standard error, with an exit status that tells.
 
     ValueError and OSError are what this package raises for bad input and what the system refuses; status 1. Ctrl-C
     gives status 130, as shells expect; a closed terminal or a kill cleans up as Ctrl-C does. Warnings lose the line
     of code that they come from. A name that the terminal cannot show is escaped.
+
+    Args:
+        after_interrupt: what to add after Ctrl-C: what is kept, how to go on.
     """
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
         name = "gst_jax" if category is UserWarning else category.__name__
-        print(f"{name}: {message}", file=sys.stderr)
+        terminal.say(f"{name}: {message}")
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -85,7 +89,10 @@ def plain_messages() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = show  # type: ignore[assignment]
         try:
-            yield
+            try:
+                yield
+            finally:
+                terminal.clear()
         except BrokenPipeError:  # as with `| head`: nobody reads on
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
@@ -97,7 +104,7 @@ def plain_messages() -> Iterator[None]:
             platforms = os.environ.get("JAX_PLATFORMS")
             sys.exit(f"gst_jax: JAX cannot use JAX_PLATFORMS={platforms}; install JAX for it, or unset the variable")
         except KeyboardInterrupt:
-            print("\ngst_jax: interrupted", file=sys.stderr)
+            print("; ".join(filter(None, ["\ngst_jax: interrupted", after_interrupt])), file=sys.stderr)
             sys.exit(130)
 
 
