@@ -28,6 +28,7 @@ _AUDIO_DIR = flags.DEFINE_string(
     "audio_dir", None, "measure on these recordings, a folder per genre, that the run did not learn from"
 )
 _QUICK = flags.DEFINE_bool("quick", False, "leave out the conversions at other strengths")
+_ALL = flags.DEFINE_bool("all", False, "print every measure of every method, with intervals, in wide lines")
 
 
 def main(argv: list[str]) -> None:
@@ -54,10 +55,10 @@ def main(argv: list[str]) -> None:
             raise FileNotFoundError(f"--out: there is no folder {out.parent}; make it first")
         strengths = () if _QUICK.value else STRENGTHS
         report = evaluation.evaluate(_RUN.value, _SPLIT.value, strengths, Bar, _AUDIO_DIR.value)
-        print(evaluation.table(report))
+        print(evaluation.table(report) if _ALL.value else evaluation.summary(report))
         evaluation.write_json(report, provenance.collect(), out)
         evaluation.write_plot(report, out.with_suffix(".png"))
-        print(f"\nwritten: {out}, {out.with_suffix('.png')}")
+        print(f"\nwritten, with every figure: {out}, {out.with_suffix('.png')}")
 
 
 if __name__ == "__main__":

@@ -350,6 +350,7 @@ def test_the_command_prints_the_table_and_writes_figures_with_their_origin(run_d
     )
     assert done.returncode == 0, done.stderr
     assert "harp to organ, held out, 2 songs" in done.stdout and "criteria" in done.stdout
+    assert all(len(line) <= 80 for line in done.stdout.splitlines() if not line.startswith("written"))
     written = json.loads((tmp_path / "f.json").read_text())
     assert written["provenance"]["command"].startswith("python -m gst_jax.evaluate") and written["directions"]
     assert (tmp_path / "f.png").exists()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from gst_jax.evaluation.criteria import RIVALS
 from gst_jax.evaluation.metrics.content import MEASURES
 from gst_jax.presentation import pictures
 from gst_jax.runs.directory import RunDirectory
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -47,6 +50,32 @@ def test_a_table_has_a_line_for_each_method_and_says_what_falls_short(report):
     words = [line.split() for line in lines[-2:]]
     assert words[0] == "met 40% of 30% style: below the equaliser".split()
     assert words[1] == "short 50% of 80% songs called".split()
+
+
+def test_the_summary_is_three_sentences_and_a_table_of_80_columns(report):
+    text = evaluation.summary(report)
+    lines = text.splitlines()
+    assert all(len(line) <= 80 for line in lines) and lines[0] == "a to b, test, 2 songs"
+    first, second = "In style the conversions are 0% nearer to real b", "A classifier takes - of them for b"
+    assert first in text.replace("\n", " ") and second in text and "Notes kept: 0.25 of 1;" in text
+    assert "that may be chance" in text.replace("\n", " ")
+    assert "identity collapse" in text and "It meets 1 of 2 criteria" in text
+    assert [line.split()[-3:] for line in lines if line.startswith("the conversions")] == [["0.25", "-", "0.25"]]
+    assert lines[-1] == "Caution: the classifier knows only 75% of real b, so its word counts little."
+
+
+@pytest.mark.parametrize("name", ["evaluation_real_folk_jazz", "evaluation_real_folk_rock"])
+def test_the_summary_of_what_was_measured_says_what_the_figures_say(name):
+    tree = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    text = evaluation.summary(tree)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for part in tree["directions"].values():
+        style = part["methods"]["conversion"]["style"]
+        ours, equaliser = (
+            part["methods"][method]["style"]["kernel distance to target"][0] for method in ("conversion", "equaliser")
+        )
+        assert f"{style['songs called target'][0]:.0%} of them" in text
+        assert f"{'nearer' if ours < equaliser else 'further away'} than an equaliser" in text.replace("\n", " ")
 
 
 def test_json_has_no_number_that_is_none(report, tmp_path):
