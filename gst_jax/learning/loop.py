@@ -100,10 +100,9 @@ def train(
         checkpoint.CheckpointError, config.ConfigError, sound.AudioError: see there.
     """
     old = RunDirectory.open(run_dir) if RunDirectory.exists(run_dir) else None
-    if old is not None:
-        refuse_exported(old)
     audio_dirs = data.find_audio_dirs(audio_dirs)
     if old is not None:
+        refuse_exported(old)
         refuse_other_source(old, audio_dirs)
     settings = as_begun(old, data.settings_for(audio_dirs, settings))
     run = RunDirectory(
@@ -113,17 +112,15 @@ def train(
         statistics={},  # known once the audio is read
         audio_dirs=audio_dirs,
         init_from=None if init_from is None else str(Path(init_from).resolve()),
+        history=() if old is None else old.history,
     )
-    initial = None
     if old is not None:
         refuse_other_run(old, run)
-    if init_from is not None and (old is None or checkpoint.newest(old) is None):
-        initial = initial_parameters(init_from, settings)
+    is_new = old is None or checkpoint.newest(old) is None
+    initial = initial_parameters(init_from, settings) if init_from is not None and is_new else None
     say(f"{' and '.join(pair)}: reading {data.describe(audio_dirs)}")
     genres = data.load_pair(pair, audio_dirs, settings, progress)
-    if old is not None:
-        genres = data.as_trained(genres, old)
-        run = dataclasses.replace(run, history=old.history)
+    genres = genres if old is None else data.as_trained(genres, old)
     run = dataclasses.replace(run, statistics={genre.name: genre.statistics for genre in genres})
     run.path.mkdir(parents=True, exist_ok=True)
     with _only_process(run), _stop_on_signal() as stop:
