@@ -81,10 +81,9 @@ class Bar:
         """Leave a last line that says what was done and how long it took."""
         clear()
         seconds = self._clock() - self._start
-        share = "" if self._share >= 1 else f"stopped at {100 * self._share:.0f} %, "
-        done = self._done - self._first
-        what = "" if self._unit == "s" else f"{done:g} {self._unit}{'' if done == 1 else _plural(self._unit)} in "
-        text = f"{self._desc}: {share}{what}{clock_time(seconds)}"
+        share = round(100 * self._share)
+        stopped = "" if share == 100 else f"stopped at {share} %, "
+        text = f"{self._desc}: {stopped}{self._amount()} in {clock_time(seconds)}"
         print(", ".join(filter(None, [text, self._speed(seconds), self.note])), file=self._stream, flush=True)
 
     def line(self) -> str:
@@ -106,6 +105,14 @@ class Bar:
     @property
     def _share(self) -> float:
         return min(self._done / self._total, 1.0) if self._total else 1.0
+
+    def _amount(self) -> str:
+        """Say how much was done."""
+        done = self._done - self._first
+        if self._unit == "s":
+            return f"{clock_time(done * self._scale)} of sound"
+        ending = "" if done == 1 else "es" if self._unit.endswith("ch") else "s"
+        return f"{done:g} {self._unit}{ending}"
 
     def _speed(self, seconds: float) -> str:
         done = (self._done - self._first) * self._scale
@@ -137,7 +144,3 @@ def clock_time(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _plural(unit: str) -> str:
-    return "es" if unit.endswith("ch") else "s"
