@@ -82,6 +82,7 @@ class DataConfig:
 
     held_out_fraction: float = 0.1  # share of each genre's tracks that is kept from training, to test on
     corpus_tracks: int = 10  # training tracks per genre from the built-in corpus, half a minute each
+    skip_damaged: bool = False  # train without files that cannot be read, instead of naming them and stopping
     speed_semitones: int = 0  # also train on copies played faster and slower, each semitone up to so many
     disturbance: float = 1.0  # how much what the generators convert in training is filtered, blurred and muddied
 
@@ -232,7 +233,7 @@ def parse_pair(pair: str, genres: Collection[str] = ()) -> tuple[str, str]:
         raise ConfigError(f"--pair={pair!r} can mean {ways}; rename a folder")
     if known or len(splits) == 1:
         return (known or splits)[0]
-    there = f", of {', '.join(sorted(genres))}" if genres else ""
+    there = f", of {', '.join(sorted(genres)[:12])}{' ...' if len(genres) > 12 else ''}" if genres else ""
     raise ConfigError(f"--pair={pair!r} must be two different genre names joined by an underscore{there}")
 
 

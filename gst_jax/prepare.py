@@ -54,6 +54,8 @@ def _prepare(pairs: dict[str, tuple[str, str]], audio_dirs: tuple[str, ...], set
     names = list(dict.fromkeys(genre for pair in pairs.values() for genre in pair))
     genres = {genre.name: genre for genre in data.load_each(names, audio_dirs, settings, Bar)}
     _print_genres(genres)
+    for caution in filter(None, [genre.caution for genre in genres.values()]):
+        say(caution)
     batches = {name: data.Batches(genres[a], genres[b], settings) for name, (a, b) in pairs.items()}
     say("compiling, then timing a few batches")
 

@@ -1,4 +1,4 @@
-"""Write the tables of README.md and results/ from the JSON files in results/.
+"""Write the tables of docs/ and results/ from the JSON files in results/.
 
     python scripts/tables.py
 
@@ -21,7 +21,10 @@ from gst_jax.runs.atomic import write_text
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
-PAGES = (ROOT / "README.md", *(RESULTS / page for page in ("README.md", "elsewhere.md", "training.md", "speed.md")))
+PAGES = (
+    ROOT / "docs/measures.md",
+    *(RESULTS / page for page in ("README.md", "elsewhere.md", "training.md", "speed.md")),
+)
 PAIRS = ("folk_rock", "folk_jazz")
 
 MAIN = ("conversion", "untrained generator", "equaliser", "untouched input", "true target, rearranged")

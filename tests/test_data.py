@@ -292,9 +292,41 @@ def test_damaged_sound_of_all_genres_is_named_in_one_message(rng, tmp_path, monk
         soundfile.write(tmp_path / genre / "bad.wav", samples, 16_000, "FLOAT")
     with pytest.raises(AudioError) as raised:
         data.load_each(["a", "b", "c"], [tmp_path], replace(CONFIG, data=ALL))
-    first, *lines = str(raised.value).splitlines()
-    assert first == "2 files cannot be used:"
+    first, *lines, last = str(raised.value).splitlines()
+    assert first == "2 files cannot be used:" and last == "to train without them: --set=data.skip_damaged=true"
     assert [str(tmp_path / genre / "bad.wav") in line for genre, line in zip("ac", lines, strict=True)] == [True] * 2
+
+
+def test_damaged_files_are_left_out_where_that_is_asked_for(rng, tmp_path):
+    """Those with a bad header, and those whose damage only decoding shows; the others train as if alone."""
+    waves = {name: noise(rng, 3) for name in "abcd"}
+    for folder in ("all", "good"):
+        (tmp_path / folder / "x").mkdir(parents=True)
+        for name, wave in waves.items():
+            soundfile.write(tmp_path / folder / "x" / f"{name}.wav", wave, 16_000, "FLOAT")
+    waves["a"][40_000] = np.nan
+    soundfile.write(tmp_path / "all" / "x" / "e.wav", waves["a"], 16_000, "FLOAT")
+    (tmp_path / "all" / "x" / "f.wav").write_bytes(b"not sound")
+    settings = replace(ALL, skip_damaged=True)
+    genre = data.load_genre(tmp_path / "all" / "x", AUDIO, settings, tmp_path / "cache")
+    assert {path.name: reason.split("wav ")[1][:12] for path, reason in genre.skipped} == {
+        "e.wav": "holds sample",
+        "f.wav": "is not sound",
+    }
+    good = data.load_genre(tmp_path / "good" / "x", AUDIO, ALL, tmp_path / "cache")
+    np.testing.assert_array_equal(genre.log_mel, good.log_mel)
+    assert genre.statistics == good.statistics and "only 0.2 minutes of x" in genre.caution
+    again = data.load_genre(tmp_path / "all" / "x", AUDIO, settings, tmp_path / "cache")
+    assert again.skipped == genre.skipped  # from the cache
+
+
+def test_a_home_folder_is_not_listed_by_the_page(tmp_path):
+    for number in range(40):
+        (tmp_path / f"folder {number:02}").mkdir()
+    with pytest.raises(ConfigError, match=r"holds 40 folders \(folder 00, .*, folder 11 and 28 more\); name two"):
+        data.find_pairs(None, [tmp_path], "all")
+    with pytest.raises(ConfigError, match=r"of folder 00, .*, folder 11 \.\.\.$"):
+        data.find_pairs("folk", [tmp_path], "all")
 
 
 @pytest.mark.parametrize(("wave", "what"), [(np.nan, "NaN"), (0.0, "silent")])

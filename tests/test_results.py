@@ -15,7 +15,7 @@ from gst_jax.runs import provenance
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 FILES = sorted(RESULTS.rglob("*.json"))
-PAGES = [ROOT / "README.md", *sorted(RESULTS.rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted(RESULTS.rglob("*.md"))]
 
 
 @pytest.mark.parametrize("page", tables.PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -42,9 +42,9 @@ def test_a_table_is_replaced_and_the_prose_around_it_stays():
     assert tables.growth() in made and tables.training() in made
 
 
-def test_the_readme_shows_the_figures_of_the_first_pretrained_seed():
+def test_the_page_of_measures_shows_the_figures_of_the_first_pretrained_seed():
     shown = {}
-    for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines():
+    for line in (ROOT / "docs" / "measures.md").read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         shown.setdefault(cells[0], cells[1:])  # style stands before closeness
     assert len(shown["conversion"]) == 4

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "scripts").glob("*.py"))
 SCRIPTS = [path for path in FILES if '__name__ == "__main__"' in path.read_text()]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "results").glob("*.md"))]
+PAGES = [page for folder in ("", "docs", "results") for page in sorted((ROOT / folder).glob("*.md"))]
 
 
 @pytest.fixture(scope="module")

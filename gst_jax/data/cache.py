@@ -25,11 +25,12 @@ Skipped = tuple[Path, str]  # a file, and why
 class BadFiles(AudioError):
     """Files that cannot be used, in one message."""
 
-    def __init__(self, errors: Sequence[AudioError]) -> None:
-        """Put the errors, one per file, in one message."""
-        self.errors = tuple(errors)
+    def __init__(self, errors: Sequence[AudioError], paths: Sequence[Path] = ()) -> None:
+        """Put the errors, one per file, in one message that says how to train without them."""
+        self.errors, self.paths = tuple(errors), tuple(paths)
         lines = [f"{len(errors)} files cannot be used:"] if len(errors) > 1 else []
-        super().__init__("\n".join([*lines, *map(str, errors)]))
+        remedy = f"to train without {'them' if lines else 'it'}: --set=data.skip_damaged=true"
+        super().__init__("\n".join([*lines, *map(str, errors), remedy]))
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,15 @@ class Plan:
     held_out: tuple[Path, ...]
     skipped: tuple[Skipped, ...]
 
+    def without(self, bad: BadFiles) -> Plan:
+        """Return a plan that leaves damaged files out."""
+        return replace(
+            self,
+            training=tuple(path for path in self.training if path not in bad.paths),
+            held_out=tuple(path for path in self.held_out if path not in bad.paths),
+            skipped=(*self.skipped, *zip(bad.paths, map(str, bad.errors), strict=True)),
+        )
+
 
 def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progress | None) -> None:
     """Write the cache of a genre: the frames (.npy), their fine structure (.fine), an index of both (.json).
@@ -76,7 +86,8 @@ def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progre
     plan.index.parent.mkdir(parents=True, exist_ok=True)
     sweep(plan.index.parent)
     tracks: list[tuple[Path, int, int, int]] = []
-    skipped, held_out, bad = list(plan.skipped), [], []
+    skipped, held_out = list(plan.skipped), []
+    bad: dict[Path, AudioError] = {}
     totals, fit = Levels(audio.n_mels), fine_structure.Fit(audio)
     steps = sorted(range(-semitones, semitones + 1), key=abs)  # the recording itself first
     paths: Iterable[Path] = (*plan.training, *plan.held_out)
@@ -105,8 +116,9 @@ def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progre
                             _learn_treble(recording, path, fit)
                         tracks.append((path, start, totals.frames - start, step))
             except AudioError as error:
-                bad.append(error)
-        refuse(bad)
+                bad[path] = error
+        if bad:
+            raise BadFiles(list(bad.values()), list(bad))
         require_any(tracks, plan.folders, skipped)
         _write_shape(file, (totals.frames, audio.n_mels))
     _write_index(plan, tracks, held_out, skipped, totals, fit)

@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from gst_jax.runs.directory import Statistics
 from gst_jax.sound import AudioError
 from gst_jax.types import Array, Progress
 
+_ENOUGH_MINUTES = 2.0  # less is learned by heart before anything else is
 _CACHE_VERSION = 6  # raise it when the same files would give other frames
 
 
@@ -50,6 +51,13 @@ class Genre:
     def recordings(self) -> list[Track]:
         """The tracks, without copies at other speeds."""
         return [track for track in self.tracks if track.semitones == 0]
+
+    @property
+    def caution(self) -> str:
+        """What to say of too little music, nothing where there is enough."""
+        if self.minutes >= _ENOUGH_MINUTES:
+            return ""
+        return f"only {self.minutes:.1f} minutes of {self.name}: too little to learn from; half an hour is good"
 
 
 def split_tracks(files: Sequence[Path], held_out_fraction: float) -> tuple[list[Path], list[Path]]:
@@ -124,7 +132,7 @@ def load_genres(
     genres = []
     for part in found:
         try:
-            genres.append(part if isinstance(part, Genre) else _compute(part, audio, data.speed_semitones, progress))
+            genres.append(part if isinstance(part, Genre) else _compute(part, audio, data, progress))
         except BadFiles as error:
             bad += error.errors
     refuse(bad)
@@ -157,6 +165,7 @@ def _refuse_shared(everything: Sequence[Folders]) -> None:
 def _index(folders: Folders, audio: AudioConfig, data: DataConfig, cache_dir: Path) -> Path:
     """Return the path of a genre's index in the cache: another folder, setting or file has another path."""
     settings = [_CACHE_VERSION, asdict(audio), data.held_out_fraction, data.speed_semitones]
+    settings += ["skip_damaged"] if data.skip_damaged else []
     places = [[str(path.resolve()), path == folders.corpus] for path in folders.paths]
     return cache_dir / "mels" / f"{folders.genre}-{_digest([settings, places])}" / f"{_state(folders)}.json"
 
@@ -203,7 +212,10 @@ def _plan(
         try:
             seconds = sound.duration(path)
         except AudioError as error:
-            bad.append(error)
+            if data.skip_damaged:
+                skipped.append((path, str(error)))
+            else:
+                bad.append(error)
             continue
         if int(np.ceil(seconds * audio.sample_rate)) // audio.hop_length < audio.segment_frames:
             skipped.append((path, too_short(seconds, audio)))
@@ -217,9 +229,14 @@ def _plan(
     return Plan(folders, index, (*training, *lent), tuple(held_out), tuple(skipped)), bad
 
 
-def _compute(plan: Plan, audio: AudioConfig, semitones: int, progress: Progress | None) -> Genre:
+def _compute(plan: Plan, audio: AudioConfig, data: DataConfig, progress: Progress | None) -> Genre:
     """Decode a genre into the cache, then load it from there."""
-    write_cache(plan, audio, semitones, progress)
+    try:
+        write_cache(plan, audio, data.speed_semitones, progress)
+    except BadFiles as error:
+        if not data.skip_damaged:
+            raise
+        write_cache(plan.without(error), audio, data.speed_semitones, progress)
     if _state(plan.folders) != plan.index.stem:
         plan.index.unlink(missing_ok=True)
         places = " or ".join(map(str, plan.folders.paths))
@@ -256,11 +273,16 @@ def find_folders(genre: str, audio_dirs: Sequence[str | os.PathLike[str]]) -> li
 
 def missing(genre: str, held: Mapping[str, Sequence[str]]) -> AudioError:
     """Return what to say of a genre that no audio folder holds: `held` are the genres of each."""
-    there = ", ".join(sorted({name for names in held.values() for name in names})) or "no folder at all"
+    there = listed({name for names in held.values() for name in names}) or "no folder at all"
     has, holds, make = ("has", "it holds", "make it") if len(held) == 1 else ("have", "they hold", "make it in one")
     return AudioError(
         f"{' and '.join(held)} {has} no folder {genre!r}; {holds} {there}: {make}, or name another pair"
     )
+
+
+def listed(names: Collection[str]) -> str:
+    """Join names in order; of many, as a home folder holds, the first will do."""
+    return ", ".join(sorted(names)[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 def composed(text: str) -> str:

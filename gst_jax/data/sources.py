@@ -12,7 +12,7 @@ import numpy as np
 
 from gst_jax import config, corpus, sound
 from gst_jax.config import Config, ConfigError, DataConfig
-from gst_jax.data.genres import Genre, composed, find_folders, genre_folders, load_genres, missing
+from gst_jax.data.genres import Genre, composed, find_folders, genre_folders, listed, load_genres, missing
 from gst_jax.runs.directory import RunDirectory, cache_dir
 from gst_jax.sound import AudioError
 from gst_jax.types import Progress
@@ -85,7 +85,7 @@ def find_pairs(text: str | None, audio_dirs: AudioDirs, default: str) -> list[tu
         if len(genres) != 2:
             places = describe(audio_dirs) + (" holds" if len(audio_dirs) == 1 else " hold")
             raise ConfigError(
-                f"{places} {len(genres)} folders ({', '.join(genres)}); name two of them, as in --pair=A_B"
+                f"{places} {len(genres)} folders ({listed(genres)}); name two of them, as in --pair=A_B"
             )
         text = "_".join(genres)
     text = text or default

@@ -241,8 +241,10 @@ def _shown(best: Best, step: int) -> Metrics:
 
 
 def _counted(genres: tuple[data.Genre, data.Genre]) -> str:
+    """Say how much music there is, and what to think of it."""
     tracks = sum(len(genre.recordings) for genre in genres)
-    return f"{tracks} tracks, {sum(genre.minutes for genre in genres):.1f} minutes"
+    counted = f"{tracks} tracks, {sum(genre.minutes for genre in genres):.1f} minutes"
+    return "\n".join([*filter(None, [genre.caution for genre in genres]), counted])
 
 
 def _summary(

@@ -68,7 +68,7 @@ class Bar:
         """Count what more was done."""
         with _lock:
             self._done += done
-            now, tenth = self._clock(), int(10 * self._share + 1e-9)
+            now, tenth = self._clock(), int(10 * self._share + 0.05)
             apart = now - self._shown_at
             if self._is_live and apart >= _APART_LIVE:
                 self._shown_at = now
