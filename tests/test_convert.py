@@ -332,6 +332,7 @@ def test_a_conversion_that_is_ended_leaves_no_half_file(tmp_path, run_dir, heari
         process.send_signal(getattr(signal, name))
         _, errors = process.communicate(timeout=60)
     assert process.returncode == status and "Traceback" not in errors
+    assert (name == "SIGINT") == ("interrupted; the files listed are done, and the same command goes on" in errors)
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -45,7 +45,7 @@ def test_prepare_reports_minutes_and_the_time_training_will_take(audio_dir, tmp_
     for name in ("looking at harp", "harp", "looking at organ", "organ", "timing"):  # each with the time it took
         assert re.search(r"[a-z]s? in \d+:\d\d$", next(line for line in shown if line.startswith(f"{name}: ")))
     assert "compiling" in done.stderr
-    assert "only 0.1 minutes of harp: too little to learn from" in done.stderr
+    assert "only 9 s of harp: too little to learn from" in done.stderr
 
 
 def test_what_prepare_cannot_use_is_listed_below_the_table(audio_dir, tmp_path):

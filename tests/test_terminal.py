@@ -75,7 +75,7 @@ def test_a_terminal_shows_one_line_that_fits(monkeypatch):
     bar.update(3)
     bar.close()
     (line,) = tty()
-    assert line.startswith("folk_jazz: 4 batches in ")
+    assert line.startswith("folk_jazz: 4 batches in ") and len(line) <= 79
 
 
 def test_what_is_said_meanwhile_stands_above_the_live_line(monkeypatch):

@@ -57,7 +57,7 @@ class Genre:
         """What to say of too little music, nothing where there is enough."""
         if self.minutes >= _ENOUGH_MINUTES:
             return ""
-        return f"only {self.minutes:.1f} minutes of {self.name}: too little to learn from; half an hour is good"
+        return f"only {60 * self.minutes:.0f} s of {self.name}: too little to learn from; half an hour is good"
 
 
 def split_tracks(files: Sequence[Path], held_out_fraction: float) -> tuple[list[Path], list[Path]]:

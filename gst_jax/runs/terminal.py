@@ -84,7 +84,8 @@ class Bar:
         share = round(100 * self._share)
         stopped = "" if share == 100 else f"stopped at {share} %, "
         text = f"{self._desc}: {stopped}{self._amount()} in {clock_time(seconds)}"
-        print(", ".join(filter(None, [text, self._speed(seconds), self.note])), file=self._stream, flush=True)
+        line = ", ".join(filter(None, [text, self._speed(seconds), self.note]))
+        print(line[: _width()] if self._is_live else line, file=self._stream, flush=True)
 
     def line(self) -> str:
         """Say how far the work is, how long it will take, and the note."""
@@ -98,8 +99,7 @@ class Bar:
 
     def draw(self) -> None:
         """Put the line, as much of it as fits, in place of the terminal's last one."""
-        width = shutil.get_terminal_size().columns - 1
-        self._stream.write(_CLEAR + self.line()[:width])
+        self._stream.write(_CLEAR + self.line()[: _width()])
         self._stream.flush()
 
     @property
@@ -137,6 +137,10 @@ def clear() -> None:
             sys.stderr.write(_CLEAR)
             sys.stderr.flush()
             _live.clear()
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns - 1
 
 
 def clock_time(seconds: float) -> str:
