@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gst_jax
-from gst_jax import config, sound
+from gst_jax import config, evaluation, sound
 from gst_jax.conversion.translator import Translator
 
 ROOT = Path(__file__).parents[1]
@@ -100,6 +100,16 @@ def test_the_folders_lie_inside_the_package_or_beside_it(tmp_path):
 
 def _alone(folder):
     return os.environ | {"PYTHONPATH": str(folder)}
+
+
+def test_measure_shows_what_the_command_prints(monkeypatch):
+    tree = json.loads((ROOT / "results" / "evaluation_real_folk_jazz.json").read_text(encoding="utf-8"))
+    asked = []
+    monkeypatch.setattr(evaluation, "evaluate", lambda run, split, *rest: asked.append((run, split)) or tree)
+    for run in ("folk_jazz", gst_jax.load("folk_jazz")):
+        found = gst_jax.measure(run)
+        assert repr(found) == evaluation.summary(tree) and found["directions"] == tree["directions"]
+    assert asked == [("folk_jazz", "validation"), (gst_jax.bundled("pretrained")["folk_jazz"], "validation")]
 
 
 @pytest.mark.slow
