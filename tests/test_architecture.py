@@ -12,7 +12,7 @@ PACKAGE = ROOT / "gst_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = {path.stem for path in PACKAGE.glob("*.py") if "app.run(main)" in path.read_text(encoding="utf-8")}
 # A room imports only from rooms above it; JAX begins at learning.
-ROOMS = "types config runs sound corpus data learning conversion evaluation presentation speed".split()
+ROOMS = "types config runs sound corpus band data learning conversion evaluation presentation speed".split()
 JAX = {"jax", "flax", "optax", "orbax"}
 
 

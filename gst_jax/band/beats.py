@@ -12,6 +12,7 @@ from gst_jax.types import Array
 
 SLOWEST, FASTEST = 54.0, 212.0  # beats a minute
 USUAL = 115.0
+HEARD = 1.0  # onset, in deviations, that the first and the last beat must have
 
 _SURROUNDINGS = 4.0  # seconds within which an onset is compared to others
 _WINDOW = 12.0  # seconds over which a tempo is taken as steady, to guess at it
@@ -24,7 +25,7 @@ _STIFFNESS = 600.0  # cost of a change of tempo from a beat to the next, by its 
 _JOLT = 60.0  # the most that such a change costs
 _REACH = 0.045  # seconds around a beat where its onset is looked for
 _SMOOTHED = 4  # beats on either side along which a beat is smoothed
-_HEARD = 1.0  # onset, in deviations, that the first and the last beat followed must have
+
 _LAG = 0.004  # seconds from an onset to the steepest rise of the level
 
 
@@ -56,10 +57,12 @@ def find_pulses(curve: Array, seconds: float) -> list[Pulse]:
         curve: onsets that stand out [T].
         seconds: the song's length.
     """
-    found = []
+    found: list[Pulse] = []
+    followed: list[Array] = []
     for period in _periods(curve):
         frames = _follow(curve, period)
-        if len(frames) > _SMOOTHED:
+        if len(frames) > _SMOOTHED and not any(np.array_equal(frames, other) for other in followed):
+            followed.append(frames)
             between = (frames[:-1] + frames[1:]) // 2
             found += [Pulse(_extended(_refined(curve, part), seconds)) for part in (frames, between)]
     return found
@@ -127,7 +130,7 @@ def _follow(curve: Array, period: float) -> Array:
         beats.append(frame - longest)
         frame, state = frame - int(intervals[state]), int(before[frame, state])
     found = np.array(beats[::-1], int)
-    heard = np.flatnonzero(curve[found] > _HEARD) if len(found) else found
+    heard = np.flatnonzero(curve[found] > HEARD) if len(found) else found
     return found[heard[0] : heard[-1] + 1] if len(heard) else heard  # not into silence, where nothing guides it
 
 

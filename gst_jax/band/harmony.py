@@ -132,7 +132,7 @@ def harmonise(bars: BarChroma) -> Harmony:
 
 
 def _scale_chance(scores: Array, tonic: int, mode: int, bars: int) -> float:
-    """Return the chance of the seven notes of a key, given the scores of all keys [12, modes]; several keys share them."""
+    """Return the chance of a key's seven notes, which several keys share, given the scores of all [12, modes]."""
     chances = _softmax(_SURENESS * min(1.0, _SURE_BARS / bars) * scores.ravel()).reshape(scores.shape)
     own = _scale(tonic, MODES[mode])
     same = [[_scale(other, kind) == own for kind in MODES] for other in range(12)]
@@ -153,7 +153,7 @@ def _shares(chroma: Array) -> Array:
 
 
 def _fits(bars: BarChroma, keys: list[tuple[int, int]] | None = None) -> Array:
-    """Return the log-likelihood of each chord in each bar, nats: [12, modes, bars, 7], of some keys [keys, bars, 7]."""
+    """Return the log-likelihood in nats of each chord in each bar: [12, modes, bars, 7], or [keys, bars, 7]."""
     low = _BASS_WEIGHT * bars.bass + _FIRST_BASS_WEIGHT * bars.first_bass
     if keys is not None:
         return np.stack([_in_key(bars.notes, low, tonic)[mode] for tonic, mode in keys])
@@ -169,7 +169,10 @@ def _in_key(notes: Array, low: Array, tonic: int) -> Array:
 
 @lru_cache(maxsize=1)
 def _expectations() -> tuple[Array, Array, Array]:
-    """Return log shares of pitch classes above the tonic for each chord [modes, 7, 12], in the bass, and priors [modes, 7]."""
+    """Return for each chord log shares of pitch classes above the tonic, [modes, 7, 12] twice, and priors [modes, 7].
+
+    The first shares are of all notes, the second of the bass.
+    """
     notes = np.full((len(MODES), 7, 12), _ELSEWHERE)
     bass = np.full_like(notes, _BASS_ELSEWHERE)
     prior = np.zeros((len(MODES), 7))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gst_jax.band import harmony
-from gst_jax.band.beats import Pulse
+from gst_jax.band.beats import USUAL, Pulse
 from gst_jax.band.features import FPS
 from gst_jax.band.harmony import Chroma
 from gst_jax.types import Array
@@ -44,7 +44,9 @@ class Reading:
         return sum(_WEIGHTS[name] * value for name, value in self.evidence.items())
 
 
-def readings(pulses: list[Pulse], pulse_curve: Array, low_curve: Array, chroma: Chroma, seconds: float) -> list[Reading]:
+def read_bars(
+    pulses: list[Pulse], pulse_curve: Array, low_curve: Array, chroma: Chroma, seconds: float
+) -> list[Reading]:
     """Weigh every meter and first beat on every pulse; the best comes first.
 
     Args:
@@ -55,11 +57,7 @@ def readings(pulses: list[Pulse], pulse_curve: Array, low_curve: Array, chroma: 
         seconds: the song's length.
     """
     keys = harmony.likely_keys(chroma, seconds)
-    found = [
-        reading
-        for pulse in pulses
-        for reading in _on_pulse(pulse, pulse_curve, low_curve, chroma, keys)
-    ]
+    found = [reading for pulse in pulses for reading in _on_pulse(pulse, pulse_curve, low_curve, chroma, keys)]
     return sorted(found, key=lambda reading: -reading.score)
 
 
@@ -76,7 +74,7 @@ def _on_pulse(
     notes, bass = (harmony.between(curve, times) for curve in (chroma.notes, chroma.bass))
     accents, low_accents = near(pulse_curve, times), near(low_curve, times)
     middles = float(near(pulse_curve, (times[:-1] + times[1:]) / 2).mean())
-    octaves = float(np.log2(pulse.tempo / 115.0))
+    octaves = float(np.log2(pulse.tempo / USUAL))
     found = []
     for meter in METERS:
         for first in range(meter):
