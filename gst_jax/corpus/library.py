@@ -145,14 +145,14 @@ def arrangement_of(file: CorpusFile) -> Arrangement:
     return _ARRANGERS[file.source].arrange(tune, _rng(file.split, file.tune, "arrangement", file.source))
 
 
-def samples_of(file: CorpusFile) -> np.ndarray:
-    """Render a file: float32 [N, 2] at `render.SAMPLE_RATE`."""
+def samples_of(file: CorpusFile, arrangement: Arrangement | None = None) -> np.ndarray:
+    """Render a file, or other notes with its instruments: float32 [N, 2] at `render.SAMPLE_RATE`."""
     from gst_jax.corpus.render import render
 
     # The seats belong to the tune, so that an instrument has the same counterpart in every version of it.
     seats = draw_seats(_rng(file.split, file.tune, "seats", _owner(file)))
     mixing = _rng(file.split, file.tune, "mix", file.target)
-    return render(arrangement_of(file), orchestrate(file.target, seats, mixing), mixing)
+    return render(arrangement or arrangement_of(file), orchestrate(file.target, seats, mixing), mixing)
 
 
 def _owner(file: CorpusFile) -> str:
