@@ -19,6 +19,7 @@ from gst_jax.runs import command_line
 
 if TYPE_CHECKING:
     from gst_jax.conversion import jobs
+    from gst_jax.conversion.accompaniment import Band
     from gst_jax.conversion.translator import Translator
 
 _TO = flags.DEFINE_string("to", None, "Genre to convert to, one of the run's pair.", required=True)
@@ -28,6 +29,7 @@ _RUN = flags.DEFINE_string(
 _OUT = flags.DEFINE_string("out", "converted", "Folder to write song.GENRE.mp3 and the like to.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs that exist; else they are left as they are.")
 _STRENGTH = flags.DEFINE_list("strength", ["1"], "0 gives the input back, 1 converts wholly; several: a file each.")
+_BAND = flags.DEFINE_float("band", 0.0, "How loud a band of that genre plays along: 0 not at all, 1 as loud as fits.")
 _ROUTE = flags.DEFINE_string("route", None, "How sound is made: filled (default), gain (closest to the source), ...")
 _FORMAT = flags.DEFINE_string("format", None, "wav, flac, ogg, opus, mp3, m4a or aiff; default: as each input.")
 _QUALITY = flags.DEFINE_integer(
@@ -43,6 +45,7 @@ def main(arguments: list[str]) -> None:
 
     with startup.plain_messages("the files listed are done, and the same command goes on with the others"):
         from gst_jax.conversion import jobs, synthesis
+        from gst_jax.conversion.accompaniment import Band
         from gst_jax.conversion.translator import Translator, check_strength
         from gst_jax.runs.directory import bundled_run
 
@@ -54,16 +57,19 @@ def main(arguments: list[str]) -> None:
             raise ValueError(f"{numbers[0]} does not exist; several strengths are --strength=0.3,0.6")
         route = _ROUTE.value or synthesis.DEFAULT_ROUTE
         synthesis.check_route(route)
+        band = Band(_TO.value, _BAND.value) if _BAND.value else None
         label = f"{_TO.value}_bypass" if _BYPASS_MODEL.value else _TO.value
         labels = [label if strength == 1 else f"{label}-{strength:g}" for strength in strengths]
         options = (_FORMAT.value, 1000 * _QUALITY.value, _OVERWRITE.value)
         plans = [jobs.plan(arguments[1:], _OUT.value, label, *options) for label in labels]
         load = Translator.bypass if _BYPASS_MODEL.value else Translator.from_run
         translator = load(run, to=_TO.value)
-        _convert(plans, strengths, translator, route)
+        _convert(plans, strengths, translator, route, band)
 
 
-def _convert(plans: list[jobs.Plan], strengths: list[float], translator: Translator, route: str) -> None:
+def _convert(
+    plans: list[jobs.Plan], strengths: list[float], translator: Translator, route: str, band: Band | None
+) -> None:
     """Do what can be done, then list what could not."""
     from gst_jax.conversion import jobs
     from gst_jax.runs.terminal import Bar, say
@@ -71,9 +77,8 @@ def _convert(plans: list[jobs.Plan], strengths: list[float], translator: Transla
     failed = list(dict.fromkeys(message for plan in plans for message in plan.refused))
     for plan, strength in zip(plans, strengths, strict=True):
         if plan.jobs:
-            failed += jobs.convert(
-                plan.jobs, translator, _OUT.value, strength, route, Bar, lambda job: say(str(job.target), sys.stdout)
-            )
+            done = (lambda job: say(str(job.target), sys.stdout), band)
+            failed += jobs.convert(plan.jobs, translator, _OUT.value, strength, route, Bar, *done)
     existing = [target for plan in plans for target in plan.existing]
     if existing:
         print(f"left as they are, {len(existing)} in all: {existing[0]} ...; --overwrite replaces them")

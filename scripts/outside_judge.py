@@ -22,6 +22,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import band_rows
 import command
 import numpy as np
 import tagger
@@ -43,6 +44,7 @@ METHODS = (
     "distortion",
     "musaicing",
     "untrained generator",
+    *band_rows.METHODS,
 )
 _WEIGHTS = flags.DEFINE_string("weights", None, "wheel of musicnn", required=True)
 _RUNS = flags.DEFINE_list("runs", None, "run directories on the built-in corpus, separated by commas", required=True)
@@ -50,6 +52,7 @@ _SPLIT = flags.DEFINE_enum("split", "test", ["validation", "test"], "choose by v
 _ELSEWHERE = flags.DEFINE_string("elsewhere", None, "folder made by scripts/elsewhere.py")
 _REAL = flags.DEFINE_string("real", None, "folder of real recordings, one folder per genre")
 _EXCEPT = flags.DEFINE_list("except", [], "names of real recordings that a run learned from, without suffix")
+_METHODS = flags.DEFINE_multi_enum("method", list(METHODS), METHODS, "one to measure; may be repeated (default: all)")
 _OUT = flags.DEFINE_string("out", None, "JSON file to write", required=True)
 
 
@@ -91,7 +94,10 @@ def judge(run_dir: str, ear, split: str, folder: str | None) -> dict:
     found = {}
     for (source, target), chosen in songs.items():
         methods = make_methods(run, source, target, material)
-        made = {method: [methods[method](tagger.middle(song.source, rate)) for song in chosen] for method in METHODS}
+        made = {
+            method: [methods[method](tagger.middle(song.source, rate)) for song in chosen]
+            for method in _METHODS.value
+        }
         made |= {f"true target, {name}": [song.truths[name] for song in chosen] for name in chosen[0].truths}
         heard = {method: [tagger.listen(ear, waveform, rate) for waveform in part] for method, part in made.items()}
         rows = tagger.compare(heard, reference[target], target, width)

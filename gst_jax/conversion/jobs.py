@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from gst_jax import sound
+from gst_jax.band.hearing import why_silent
 from gst_jax.config import ConfigError
 from gst_jax.conversion import synthesis
+from gst_jax.conversion.accompaniment import Band
 from gst_jax.conversion.translator import Translator
 from gst_jax.runs.atomic import sweep
 from gst_jax.sound import AudioError, AudioWarning, loudness, streams
@@ -96,6 +98,7 @@ def convert(
     route: str = synthesis.DEFAULT_ROUTE,
     progress: Progress | None = None,
     on_written: Callable[[Job], None] = lambda job: None,
+    band: Band | None = None,
 ) -> list[str]:
     """Do the jobs of a plan: each output has its input's sample rate, channels and exact length.
 
@@ -107,6 +110,7 @@ def convert(
         route: one of `synthesis.ROUTES`.
         progress: as `tqdm.tqdm`.
         on_written: called after each file.
+        band: who plays along.
 
     Returns:
         A message for each file that could not be converted after all; the others are done.
@@ -123,7 +127,7 @@ def convert(
         job.target.parent.mkdir(parents=True, exist_ok=True)
         sweep(job.target.parent)
         try:
-            _convert(job, translator, strength, route, bar)
+            _convert(job, translator, strength, route, bar, band)
         except ValueError as error:
             failed.append(str(error) if isinstance(error, AudioError) else f"{job.source}: {error}")
         else:
@@ -133,7 +137,7 @@ def convert(
     return failed
 
 
-def _convert(job: Job, translator: Translator, strength: float, route: str, bar: Any) -> None:
+def _convert(job: Job, translator: Translator, strength: float, route: str, bar: Any, band: Band | None) -> None:
     rate = job.header.sample_rate
     gain = _gain_into(job)
 
@@ -142,6 +146,12 @@ def _convert(job: Job, translator: Translator, strength: float, route: str, bar:
 
     ceiling = loudness.CEILING if job.kind.clips else None
     converted = translator.stream(read, rate, strength, route, ceiling)
+    if band is not None:
+        sheet = band.hear(read(), rate)
+        if reason := why_silent(sheet):
+            warnings.warn(f"{job.source}: {reason}", AudioWarning, stacklevel=2)
+        else:
+            converted = band.along(converted, sheet, rate, ceiling)
     with closing(streams.ahead(converted, _AHEAD)) as blocks:  # or a failed write would leave its thread at work
         shown, tags = _shown(blocks, rate, bar), sound.read_tags(job.source, job.header)
         sound.write_blocks(job.target, shown, rate, job.header.channels, job.kind, tags)

@@ -167,7 +167,7 @@ class Translator:
         with closing(streams.Spool()) as made:
             level = self._make(made, read, gain, sample_rate, strength, route)
             pieces = (level * piece for piece in made.blocks())
-            yield from _limited(pieces, sample_rate, ceiling or (peak if peak > 1 else loudness.CEILING))
+            yield from streams.limited(pieces, sample_rate, ceiling or (peak if peak > 1 else loudness.CEILING))
 
     def _make(
         self, made: streams.Spool, read: Read, gain: float, sample_rate: int, strength: float, route: str
@@ -261,15 +261,6 @@ class Translator:
                 faded = piece if tail is None else streams.cross_faded(tail, piece)
                 yield source, faded[: len(source)]
                 tail = piece[size:]
-
-
-def _limited(pieces: Iterable[Array], sample_rate: int, ceiling: float) -> Iterator[Array]:
-    """Limit a stream of sound [n, C]."""
-    reach = loudness.reach(sample_rate)
-    size = sample_rate // 2
-    for window, fresh in streams.windows(pieces, size, reach, reach, "constant"):
-        gain = loudness.limiter_gain(window, sample_rate, ceiling)
-        yield (window * gain[:, None])[reach:][:fresh]
 
 
 def _direction(run: str | os.PathLike[str] | RunDirectory, to: str) -> tuple[RunDirectory, str]:

@@ -10,7 +10,7 @@ from scipy import signal
 from gst_jax.corpus import bank, percussion, strings
 from gst_jax.corpus.amplifier import active_level, amplify, echo, gate, room, waver
 from gst_jax.corpus.arrangement import HIGHEST_VELOCITY, LOWEST_VELOCITY, Arrangement, Note
-from gst_jax.corpus.orchestra import Instrument, Orchestration
+from gst_jax.corpus.orchestra import Instrument, Kit, Orchestration
 
 SAMPLE_RATE = 32_000  # samples a second of the corpus
 PEAK = 10 ** (-1.2 / 20)
@@ -20,7 +20,7 @@ _KNEE = 0.6  # where limiting starts
 
 
 def render(arrangement: Arrangement, orchestration: Orchestration, rng: np.random.Generator) -> np.ndarray:
-    """Play an arrangement and mix it.
+    """Play an arrangement, mix it and finish the mix.
 
     Args:
         arrangement: the notes of every role.
@@ -29,6 +29,27 @@ def render(arrangement: Arrangement, orchestration: Orchestration, rng: np.rando
 
     Returns:
         Samples at `SAMPLE_RATE`, float32 [N, 2], peaks below -1 dBFS.
+    """
+    return _master(mix(arrangement, orchestration, rng, {}), orchestration.saturation)
+
+
+def mix(
+    arrangement: Arrangement,
+    orchestration: Orchestration,
+    rng: np.random.Generator,
+    faders: dict[Instrument | Kit, float],
+) -> np.ndarray:
+    """Play an arrangement and mix it.
+
+    Args:
+        arrangement: the notes of every role.
+        orchestration: the instrument of every role.
+        rng: second takes, plucks, small differences of the mix.
+        faders: the gain of each player, kept from one part of a long piece to the next; who plays for the first time
+            here is added.
+
+    Returns:
+        Samples at `SAMPLE_RATE`, float64 [2, N].
     """
     rate = bank.RATE
     dry = np.zeros((2, round(arrangement.seconds * rate)))
@@ -43,22 +64,23 @@ def render(arrangement: Arrangement, orchestration: Orchestration, rng: np.rando
             stem = signal.sosfilt(signal.butter(1, player.tone, fs=rate, output="sos"), stem)
         if player.echo:
             stem = echo(stem, rate, 0.31, player.echo)
-        stem = _level(player.level, rng) / active_level(stem, rate) * stem
+        stem = faders.setdefault(player, _level(player.level, rng) / active_level(stem, rate)) * stem
         angle = (1 + mirror * player.pan) * np.pi / 4
         dry[0] += np.cos(angle) * stem
         dry[1] += np.sin(angle) * stem
         send += player.room * stem
-    drums = _play_drums(arrangement, orchestration, rng)
-    dry += drums
-    send += 0.7 * orchestration.kit.room * drums.sum(axis=0)
+    if arrangement.drums:
+        drums = _play_drums(arrangement, orchestration, rng, faders)
+        dry += drums
+        send += 0.7 * orchestration.kit.room * drums.sum(axis=0)
     # The room is dull anyway: at a third of the rate it costs a third.
     slow = rate // 3
     response = room(slow, orchestration.room_seconds, orchestration.room_brightness)
     dull = signal.resample_poly(send, 1, 3)
     wet = signal.oaconvolve(dull[None], response, axes=1)[:, : len(dull)]
-    mix = signal.resample_poly(dry, SAMPLE_RATE, rate, axis=1)
-    mix += 1.6 * signal.resample_poly(wet, SAMPLE_RATE, slow, axis=1)[:, : mix.shape[1]]
-    return _master(mix, orchestration.saturation)
+    mixed = signal.resample_poly(dry, SAMPLE_RATE, rate, axis=1)
+    mixed += 1.6 * signal.resample_poly(wet, SAMPLE_RATE, slow, axis=1)[:, : mixed.shape[1]]
+    return mixed
 
 
 def _play(
@@ -84,7 +106,12 @@ def _play(
     return stems
 
 
-def _play_drums(arrangement: Arrangement, orchestration: Orchestration, rng: np.random.Generator) -> np.ndarray:
+def _play_drums(
+    arrangement: Arrangement,
+    orchestration: Orchestration,
+    rng: np.random.Generator,
+    faders: dict[Instrument | Kit, float],
+) -> np.ndarray:
     kit, seconds = orchestration.kit, arrangement.seconds
     if kit.model:
         sound = percussion.play(kit.model, arrangement.drums, arrangement.tonic, seconds, bank.RATE, rng)
@@ -92,7 +119,7 @@ def _play_drums(arrangement: Arrangement, orchestration: Orchestration, rng: np.
         sound = bank.play_drums(kit.program, dict(kit.keys), arrangement.drums, seconds)
     if kit.tone is not None:
         sound = signal.sosfilt(signal.butter(1, kit.tone, fs=bank.RATE, output="sos"), sound, axis=0)
-    return _level(kit.level, rng) / active_level(sound, bank.RATE) * sound.T
+    return faders.setdefault(kit, _level(kit.level, rng) / active_level(sound, bank.RATE)) * sound.T
 
 
 def _level(decibels: float, rng: np.random.Generator) -> float:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gst_jax.config import AudioConfig
+from gst_jax.sound import loudness
 from gst_jax.sound.analysis import log_mel, mono
 from gst_jax.types import Array
 
@@ -135,6 +136,14 @@ def mixed(blocks: Iterable[Array], sample_rate: int) -> Iterator[Array]:
             main = main * main[np.argmax(np.abs(main) > 0.1)]  # the first channel that counts is never turned
             mix = mono(block * np.where(main < 0, -1, 1).astype(np.float32))
         yield mix
+
+
+def limited(blocks: Iterable[Array], sample_rate: int, ceiling: float) -> Iterator[Array]:
+    """Keep the true peaks of a stream of sound [n, C] below a ceiling, an amplitude."""
+    reach = loudness.reach(sample_rate)
+    for window, fresh in windows(blocks, sample_rate // 2, reach, reach, "constant"):
+        gain = loudness.limiter_gain(window, sample_rate, ceiling)
+        yield (window * gain[:, None])[reach:][:fresh]
 
 
 def resampled(mono: Iterable[Array], rate_in: int, rate_out: int) -> Iterator[Array]:

@@ -1,0 +1,105 @@
+"""Let a band of the target genre play along with a converted song."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from gst_jax.band import hearing, playing
+from gst_jax.band.lead_sheet import LeadSheet
+from gst_jax.config import ConfigError
+from gst_jax.sound import loudness, streams
+from gst_jax.types import Array
+
+HEARD_AT = 22_050  # Hz
+BELOW = -2.0  # dB of the band against the song where it plays, at level 1
+_BLOCK = 0.5  # seconds of which loudness is taken at a time
+_SILENT = 1e-6  # of its loudest half second: there the band does not play
+
+
+@dataclass(frozen=True)
+class Band:
+    """Musicians of a genre who play along."""
+
+    genre: str
+    level: float = 1.0  # 0 is silence, 1 as loud as measured best
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be played.
+
+        Raises:
+            ConfigError: when there is no such band, or its level is out of range.
+        """
+        if self.genre not in playing.GENRES:
+            names = ", ".join(playing.GENRES)
+            raise ConfigError(f"there is no band for {self.genre!r}, only for {names}; leave --band out")
+        if not 0 <= self.level <= 1:
+            raise ConfigError(f"--band must lie in 0 to 1, not {self.level}")
+
+    def hear(self, source: Iterable[Array], sample_rate: int) -> LeadSheet:
+        """Hear a song, float32 [n, C] blocks, as its accompanist does; it is held in memory as mono at 22,050 Hz."""
+        mono = streams.resampled(streams.mixed(source, sample_rate), sample_rate, HEARD_AT)
+        return hearing.hear(np.concatenate(list(mono)), HEARD_AT)
+
+    def along(
+        self, song: Iterable[Array], sheet: LeadSheet, sample_rate: int, ceiling: float | None = None
+    ) -> Iterator[Array]:
+        """Add the band to a song, which stays as loud as it was.
+
+        Args:
+            song: blocks float32 [n, C].
+            sheet: what the band plays from, as long.
+            sample_rate: Hz.
+            ceiling: that no true peak shall exceed; None: the usual one, or the song's own peak where that is higher.
+
+        Yields:
+            float32 [n, C], together as long as the song.
+        """
+        with closing(streams.Spool()) as alone, closing(streams.Spool()) as band:
+            peak = loudness.CEILING
+            for block in song:
+                alone.append(block)
+                peak = max(peak, float(np.abs(block).max()))
+            for block in playing.play(sheet, self.genre, sample_rate):
+                if len(block):
+                    band.append(block)
+            song_gain, band_gain = self._gains(alone, band, sample_rate)
+            mixed = (
+                song_gain * block + band_gain * _placed(band.read(start, start + len(block)), block)
+                for start, block in _numbered(alone.blocks())
+            )
+            yield from streams.limited(mixed, sample_rate, ceiling or peak)
+
+    def _gains(self, song: streams.Spool, band: streams.Spool, sample_rate: int) -> tuple[np.float32, np.float32]:
+        """Return what to multiply song and band by."""
+        size = round(_BLOCK * sample_rate)
+        energies = []
+        for start in range(0, song.end, size):
+            heard = song.read(start, start + size)
+            played = _placed(band.read(start, start + size), heard)
+            energies.append([loudness.energy(heard, sample_rate), loudness.energy(played, sample_rate)])
+        ours, theirs = np.array(energies).T
+        playing_now = theirs > _SILENT * theirs.max()
+        if not ours[playing_now].any():
+            return np.float32(1), np.float32(0)
+        gain = self.level * 10 ** (BELOW / 20) * np.sqrt(ours[playing_now].sum() / theirs[playing_now].sum())
+        # What plays together adds its energies: the whole stays as loud as the song was.
+        whole = np.sqrt(ours.sum() / (ours.sum() + gain**2 * theirs.sum()))
+        return np.float32(whole), np.float32(whole * gain)
+
+
+def _numbered(blocks: Iterable[Array]) -> Iterator[tuple[int, Array]]:
+    start = 0
+    for block in blocks:
+        yield start, block
+        start += len(block)
+
+
+def _placed(stereo: Array, song: Array) -> Array:
+    """Give a band [n, 2] the channels of a song [n, C]: both in one, or left and right in the first two."""
+    if song.shape[1] == 1:
+        return stereo.mean(axis=1, keepdims=True)
+    return np.pad(stereo, ((0, 0), (0, song.shape[1] - 2)))
