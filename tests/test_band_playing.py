@@ -1,0 +1,164 @@
+"""A band plays along: on the song's beats, in its key and tuning, as long as the song, and nothing is lost."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import signal
+
+from gst_jax.band import playing
+from gst_jax.band.lead_sheet import Confidence, LeadSheet
+from gst_jax.config import ConfigError
+from gst_jax.conversion.accompaniment import BELOW, Band
+from gst_jax.corpus.composition import MODES
+from gst_jax.sound import loudness
+
+RATE = 22_050
+CHORDS = (0, 3, 4, 0, 0, 5, 3, 0)
+
+
+def sheet_of(seconds=24.0, meter=4, bars=8, drift=0.0, **changes) -> LeadSheet:
+    """A lead sheet in A flat major that begins after a second, of bars whose pace may drift."""
+    pace = 60 / 112 * (1 + drift * np.sin(np.linspace(0, 2 * np.pi, bars * meter)))
+    sheet = LeadSheet(
+        seconds=seconds,
+        beats=1 + np.concatenate([[0.0], np.cumsum(pace)]),
+        meter=meter,
+        tonic=8,
+        mode=MODES[0],
+        chords=(CHORDS * bars)[:bars],
+        phrases="AB" * bars,
+        levels=np.zeros(bars),
+        tuning=0.0,
+        confidence=Confidence(1.0, 1.0, 1.0, 1.0),
+    )
+    return dataclasses.replace(sheet, **changes)
+
+
+def played(sheet, genre, rate=RATE):
+    return np.concatenate(list(playing.play(sheet, genre, rate)))
+
+
+@pytest.fixture(scope="module")
+def song():
+    """A song of noise and a hum, stereo, as long as the sheet."""
+    rng = np.random.default_rng(0)
+    time = np.arange(24 * RATE) / RATE
+    hum = 0.1 * np.sin(2 * np.pi * 207.65 * time)
+    return (hum[:, None] + 0.02 * rng.standard_normal((len(time), 2))).astype(np.float32)
+
+
+@pytest.mark.parametrize("genre", sorted(playing.GENRES))
+@pytest.mark.parametrize("meter", [3, 4])
+def test_notes_begin_on_the_beats_of_a_song_whose_pace_drifts(genre, meter):
+    sheet = sheet_of(meter=meter, drift=0.08)
+    arrangement = playing.arrange(sheet, genre)
+    players = {role: [note.onset for note in notes] for role, notes in arrangement.parts.items()}
+    if genre != "jazz":  # its drummer keeps time on the cymbal
+        players["drum"] = [hit.onset for hit in arrangement.drums if hit.stroke == "low"]
+    for role in ("bass", "drum"):
+        if onsets := players.get(role):  # not every folk band has a bass
+            nearest = np.abs(np.array(onsets)[:, None] - sheet.beats[:-1:meter]).min(axis=0)
+            assert np.median(nearest) < 0.02, role
+
+
+@pytest.mark.parametrize("genre", sorted(playing.GENRES))
+def test_nobody_plays_a_lead(genre):
+    assert not {"lead", "harmony"} & set(playing.arrange(sheet_of(), genre).parts)
+
+
+@pytest.mark.parametrize("genre", sorted(playing.GENRES))
+def test_notes_are_of_the_key_and_chords_are_those_of_the_sheet(genre):
+    sheet = sheet_of()
+    scale = {(sheet.tonic + step) % 12 for step in sheet.mode.steps}
+    parts = playing.arrange(sheet, genre).parts
+    pitches = [note.pitch % 12 for role, notes in parts.items() for note in notes if role != "bass"]
+    assert np.mean([pitch in scale for pitch in pitches]) == 1.0
+    for bar, chord in enumerate(sheet.chords):
+        start = sheet.beats[bar * sheet.meter]
+        bass = min(parts["bass"], key=lambda note: abs(note.onset - start))
+        assert bass.pitch % 12 == (sheet.tonic + sheet.mode.steps[chord % 7]) % 12
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 96_000])
+def test_the_band_is_exactly_as_long_as_the_song(rate):
+    sheet = sheet_of(seconds=22.2468)
+    sound = played(sheet, "jazz", rate)
+    assert sound.shape == (round(22.2468 * rate), 2) and sound.dtype == np.float32
+    assert np.isfinite(sound).all() and np.abs(sound).max() > 0.1
+
+
+def test_the_band_plays_in_the_songs_tuning():
+    """The bass of the rock band, 40 cents sharp, has its partials 40 cents higher, at the same times."""
+
+    def spectrum(tuning):
+        sound = played(sheet_of(tuning=tuning, chords=(0,) * 8), "rock").mean(axis=1)
+        frequencies, power = signal.welch(sound, RATE, nperseg=32_768)
+        at = 440 * 2 ** (np.arange(-4800, 600, 2) / 1200)
+        return np.interp(at, frequencies, np.sqrt(power))
+
+    straight, sharp = spectrum(0.0), spectrum(40.0)
+    shifts = np.arange(-40, 41)  # of two cents
+    likeness = [np.corrcoef(straight[50:-50], np.roll(sharp, -shift)[50:-50])[0, 1] for shift in shifts]
+    assert 2 * shifts[int(np.argmax(likeness))] == pytest.approx(40, abs=6)
+
+
+def test_the_band_stays_out_of_an_intro_and_a_break():
+    levels = np.array([-30.0, -30, 0, 0, -40, 0, 0, 0])
+    sheet = sheet_of(levels=levels)
+    onsets = np.array([note.onset for notes in playing.arrange(sheet, "rock").parts.values() for note in notes])
+    for bar, level in enumerate(levels):
+        start, end = sheet.beats[bar * 4] - 0.04, sheet.beats[bar * 4 + 4] - 0.06
+        assert (np.sum((onsets >= start) & (onsets < end)) > 0) == (level > -20)
+
+
+def test_a_song_of_many_parts_has_no_seam():
+    """Parts of 32 bars, rendered one after the other, are as loud at their seams as elsewhere."""
+    sheet = sheet_of(seconds=160.0, bars=70, phrases="A" * 70)
+    sound = played(sheet, "rock").mean(axis=1)
+    beats = np.round(sheet.beats * RATE).astype(int)
+    level = 10 * np.log10([np.mean(np.square(sound[a:b])) for a, b in zip(beats[:-1], beats[1:], strict=True)])
+    steps = np.abs(np.diff(level))
+    for seam in (32, 64):
+        assert steps[seam * 4 - 1] <= np.percentile(steps, 99)
+        assert abs(level[seam * 4 :][:16].mean() - level[seam * 4 - 16 :][:16].mean()) < 2
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_a_song_with_a_band_is_as_long_and_as_loud_and_does_not_clip(song, channels):
+    alone = np.ascontiguousarray(np.repeat(song[:, :1], channels, axis=1))
+    both = np.concatenate(list(Band("rock").along([alone], sheet_of(), RATE)))
+    assert both.shape == alone.shape and both.dtype == np.float32
+    assert np.abs(both).max() <= loudness.CEILING
+    change = 10 * np.log10(loudness.energy(both, RATE) / loudness.energy(alone, RATE))
+    assert abs(change) < 1
+
+
+def test_the_level_is_that_of_the_band_against_the_song(song):
+    full, half = (np.concatenate(list(Band("folk", level).along([song], sheet_of(), RATE))) for level in (1.0, 0.5))
+    band = played(sheet_of(), "folk")
+    shares = []
+    for mix in (full, half):
+        (ours, theirs), *_ = np.linalg.lstsq(
+            np.stack([song.ravel(), band.ravel()], axis=1).astype(np.float64), mix.ravel().astype(np.float64)
+        )
+        there = np.abs(band).max(axis=1) > 1e-3
+        shares.append(np.sqrt(loudness.energy(theirs * band, RATE) / loudness.energy(ours * song[there], RATE)))
+    assert 20 * np.log10(shares[0]) == pytest.approx(BELOW, abs=1.5)
+    assert shares[0] / shares[1] == pytest.approx(2, rel=0.02)
+
+
+def test_the_same_song_gets_the_same_band(song):
+    one, other = (np.concatenate(list(Band("jazz").along([song], sheet_of(), RATE))) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_silent_song_stays_silent():
+    silence = np.zeros((24 * RATE, 2), np.float32)
+    assert not np.concatenate(list(Band("jazz").along([silence], sheet_of(), RATE))).any()
+
+
+@pytest.mark.parametrize(("genre", "level", "word"), [("metal", 1.0, "no band for 'metal'"), ("jazz", 1.5, "0 to 1")])
+def test_a_band_that_there_is_not_is_refused(genre, level, word):
+    with pytest.raises(ConfigError, match=word):
+        Band(genre, level)
