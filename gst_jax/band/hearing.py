@@ -15,7 +15,7 @@ from gst_jax.types import Array
 SHORTEST = 6.0  # seconds
 FEWEST_BARS = 4
 LEAST_BEATS = 0.35  # confidence below which the band is silent
-LEAST_KEY = 0.1
+LEAST_KEY = 0.15
 
 _QUIET = -30.0  # dB against the loud bars: the song has not begun, or is over
 _SILENT = -60.0  # dB; nothing is told apart below
