@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +21,8 @@ _MULTIPLES = ((1, 1.0), (2, 0.7), (3, 0.4), (4, 0.5))  # of a period, and what a
 _GUESSES = 4
 _RELATED = (0.5, 2 / 3, 1.5, 2.0)  # periods that the best guess is often mistaken for
 _APART = 0.06  # log ratio of two guesses that are worth following both
-_BEND = 0.2  # how far, as a share, the time between beats strays from the guess
-_STIFFNESS = 600.0  # cost of a change of tempo from a beat to the next, by its squared log ratio
+_LIBERTIES = ((0.2, 600.0), (0.08, 6000.0))  # of a player, of a machine: how far the time between beats strays from
+# the guess, as a share, and the cost of a change from a beat to the next, by its squared log ratio
 _JOLT = 60.0  # the most that such a change costs
 _REACH = 0.045  # seconds around a beat where its onset is looked for
 _SMOOTHED = 4  # beats on either side along which a beat is smoothed
@@ -59,8 +60,8 @@ def find_pulses(curve: Array, seconds: float) -> list[Pulse]:
     """
     found: list[Pulse] = []
     followed: list[Array] = []
-    for period in _periods(curve):
-        frames = _follow(curve, period)
+    for period, (bend, stiffness) in itertools.product(_periods(curve), _LIBERTIES):
+        frames = _follow(curve, period, bend, stiffness)
         if len(frames) > _SMOOTHED and not any(np.array_equal(frames, other) for other in followed):
             followed.append(frames)
             between = (frames[:-1] + frames[1:]) // 2
@@ -102,7 +103,7 @@ def _own_product(piece: Array) -> Array:
     return np.fft.irfft(np.abs(np.fft.rfft(piece, 2 * len(piece))) ** 2)[: len(piece)]
 
 
-def _follow(curve: Array, period: float) -> Array:
+def _follow(curve: Array, period: float, bend: float, stiffness: float) -> Array:
     """Find the beats near a period, in frames, that fall on the strongest onsets while the tempo changes little.
 
     The state is a beat at a frame, an interval after the last; dynamic programming finds the best path. No interval
@@ -111,9 +112,9 @@ def _follow(curve: Array, period: float) -> Array:
     Returns:
         int [B].
     """
-    intervals = np.arange(int(period * (1 - _BEND)), int(np.ceil(period * (1 + _BEND))) + 1)
+    intervals = np.arange(int(period * (1 - bend)), int(np.ceil(period * (1 + bend))) + 1)
     shortest, longest = int(intervals[0]), int(intervals[-1])
-    cost = np.minimum(_STIFFNESS * np.log(intervals[:, None] / intervals) ** 2, _JOLT)
+    cost = np.minimum(stiffness * np.log(intervals[:, None] / intervals) ** 2, _JOLT)
     end = longest + len(curve)
     best = np.zeros((end, len(intervals)))  # frames before the song come first: a path may start in any of them
     before = np.zeros((end, len(intervals)), np.int16)

@@ -50,9 +50,16 @@ def measure(samples: Array, rate: int) -> Features:
     Args:
         samples: mono, float [N].
         rate: Hz.
+
+    Raises:
+        ValueError: when a sample is not finite.
     """
     wave = sound.resample(samples, rate, RATE)
-    power = float(np.mean(np.square(wave), dtype=np.float64)) if len(wave) else 0.0
+    power = float(np.vdot(wave, wave)) / max(len(wave), 1)
+    if not np.isfinite(power):
+        raise ValueError(
+            "the samples hold NaN, infinity or far too large values; repair the sound before it is heard"
+        )
     gain = np.float32(_LEVEL / np.sqrt(power) if power > 0 else 0.0)
     rises, energy, partials = [], [], []
     for block, before, count in _blocks(wave):

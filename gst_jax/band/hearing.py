@@ -12,17 +12,21 @@ from gst_jax.band.sections import letter_phrases
 from gst_jax.corpus.composition import MODES
 from gst_jax.types import Array
 
+SHORTEST = 6.0  # seconds
 FEWEST_BARS = 4
 LEAST_BEATS = 0.35  # confidence below which the band is silent
-LEAST_KEY = 0.1
+LEAST_KEY = 0.15
 
 _QUIET = -30.0  # dB against the loud bars: the song has not begun, or is over
 _SILENT = -60.0  # dB; nothing is told apart below
 _STEPS = 12  # places in a beat at which two beats are compared
 _RISE = 1.5  # dB: the strongest onsets of a song with a beat rise by more
 _UNEVEN, _EVEN = 0.2, 0.7  # likeness of onsets from beat to beat: what chance reaches, what a steady song has
-_PURE = (0.05, 0.2)  # purity of noise, of a distorted band with drums
-_IN_SCALE = (7 / 12, 0.83)  # share of the notes that are in the scale: by chance, in a song with a key
+# From where a song is not pitched at all to where it is:
+_PURE = (0.05, 0.2)  # how closely partials keep to one tuning: noise, a distorted band with drums
+_HELD = (0.1, 0.25)  # strength of the pitches in quiet moments against loud ones: drums alone, notes between beats
+_DIFFERENT = (2.0, 5.0)  # number of pitch classes in use: a drone or a tuned drum, a melody
+_IN_SCALE = (7 / 12, 0.83)  # share of the notes that are in the scale: as chance has it, a song with a key
 
 
 def hear(samples: Array, sample_rate: int) -> LeadSheet:
@@ -40,8 +44,6 @@ def hear(samples: Array, sample_rate: int) -> LeadSheet:
     """
     if samples.ndim != 1:
         raise ValueError(f"expected mono samples [N], got shape {samples.shape}; average the channels first")
-    if not np.isfinite(samples).all():
-        raise ValueError("the samples hold NaN or infinity; repair the sound before it is heard")
     features = measure(samples, sample_rate)
     curve = beats.stand_out(features.onsets)
     chroma = harmony.listen(features)
@@ -60,7 +62,8 @@ def hear(samples: Array, sample_rate: int) -> LeadSheet:
         return _nothing(features)
     bars = harmony.in_bars(harmony.between(chroma.notes, times), harmony.between(chroma.bass, times), 0, count)
     song = harmony.harmonise(bars)
-    pitched = _pitchedness(features, bars.notes, song)
+    scale = [(song.tonic + step) % 12 for step in song.mode.steps]
+    pitched = _pitchedness(features.purity, chroma.notes, scale)
     return LeadSheet(
         seconds=features.seconds,
         beats=times,
@@ -82,6 +85,8 @@ def hear(samples: Array, sample_rate: int) -> LeadSheet:
 
 def why_silent(sheet: LeadSheet) -> str | None:
     """Say in a sentence why no band should play along, or nothing where it may."""
+    if sheet.seconds < SHORTEST:
+        return f"The song lasts {sheet.seconds:.1f} s, less than {SHORTEST:.0f} s, so the band stays silent."
     if sheet.confidence.beats < LEAST_BEATS:
         return "No steady beat was heard, so the band stays silent."
     if sheet.bars < FEWEST_BARS:
@@ -142,11 +147,23 @@ def _correlation(one: Array, other: Array) -> float:
     return float(np.sum(one * other)) / size if size > 0 else 0.0
 
 
-def _pitchedness(features: Features, notes: Array, song: harmony.Harmony) -> float:
-    """Return from 0 to 1 how far there are notes, and how far they keep to the scale."""
-    inside = notes.sum(axis=0)[[(song.tonic + step) % 12 for step in song.mode.steps]].sum()
-    share = float(inside / max(float(notes.sum()), 1e-9))
-    return _share(features.purity, *_PURE) * _share(share, *_IN_SCALE)
+def _pitchedness(purity: float, notes: Array, inside: list[int]) -> float:
+    """Return from 0 to 1 how far a song has notes, and how far they keep to a scale.
+
+    Args:
+        purity: how closely partials keep to one tuning.
+        notes: how strongly each pitch class sounds over time [P, 12].
+        inside: the pitch classes of the scale.
+    """
+    shares = notes.sum(axis=0) / max(float(notes.sum()), 1e-9)
+    different = float(np.exp(-np.sum(shares * np.log(shares + 1e-12))))
+    quiet, loud = np.percentile(notes.sum(axis=1), (30, 90))
+    return (
+        _share(purity, *_PURE)
+        * _share(float(quiet / max(loud, 1e-9)), *_HELD)
+        * _share(different, *_DIFFERENT)
+        * _share(float(shares[inside].sum()), *_IN_SCALE)
+    )
 
 
 def _share(value: float, low: float, high: float) -> float:
