@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from gst_jax.conversion.translator import Translator
 
 _TO = flags.DEFINE_string("to", None, "Genre to convert to, one of the run's pair.", required=True)
-_RUN = flags.DEFINE_string(
-    "run", None, "Run directory of gst_jax train, or a bundled one by name; default: the bundled one that fits."
-)
+_RUN = flags.DEFINE_string("run", None, "Run of gst_jax train, or a bundled one by name; default: the one that fits.")
 _OUT = flags.DEFINE_string("out", "converted", "Folder to write song.GENRE.mp3 and the like to.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs that exist; else they are left as they are.")
 _STRENGTH = flags.DEFINE_list("strength", ["1"], "0 gives the input back, 1 converts wholly; several: a file each.")
 _BAND = flags.DEFINE_float("band", 0.0, "How loud a band of that genre plays along: 0 not at all, 1 as loud as fits.")
+_STEMS = flags.DEFINE_string("stems", None, "Folder to write song and band to apart, and the band's part as MIDI.")
 _ROUTE = flags.DEFINE_string("route", None, "How sound is made: filled (default), gain (closest to the source), ...")
 _FORMAT = flags.DEFINE_string("format", None, "wav, flac, ogg, opus, mp3, m4a or aiff; default: as each input.")
 _QUALITY = flags.DEFINE_integer(
@@ -58,17 +57,26 @@ def main(arguments: list[str]) -> None:
         route = _ROUTE.value or synthesis.DEFAULT_ROUTE
         synthesis.check_route(route)
         band = Band(_TO.value, _BAND.value) if _BAND.value else None
+        if _STEMS.value and not band:
+            raise ValueError("--stems writes song and band apart; ask for a band, too, as with --band=1")
+        stems = jobs.Stems(Path(_STEMS.value), _OVERWRITE.value) if _STEMS.value else None
         label = f"{_TO.value}_bypass" if _BYPASS_MODEL.value else _TO.value
+        label += "" if band is None else "-band" if band.level == 1 else f"-band{band.level:g}"
         labels = [label if strength == 1 else f"{label}-{strength:g}" for strength in strengths]
         options = (_FORMAT.value, 1000 * _QUALITY.value, _OVERWRITE.value)
         plans = [jobs.plan(arguments[1:], _OUT.value, label, *options) for label in labels]
         load = Translator.bypass if _BYPASS_MODEL.value else Translator.from_run
         translator = load(run, to=_TO.value)
-        _convert(plans, strengths, translator, route, band)
+        _convert(plans, strengths, translator, route, band, stems)
 
 
 def _convert(
-    plans: list[jobs.Plan], strengths: list[float], translator: Translator, route: str, band: Band | None
+    plans: list[jobs.Plan],
+    strengths: list[float],
+    translator: Translator,
+    route: str,
+    band: Band | None,
+    stems: jobs.Stems | None,
 ) -> None:
     """Do what can be done, then list what could not."""
     from gst_jax.conversion import jobs
@@ -77,7 +85,7 @@ def _convert(
     failed = list(dict.fromkeys(message for plan in plans for message in plan.refused))
     for plan, strength in zip(plans, strengths, strict=True):
         if plan.jobs:
-            done = (lambda job: say(str(job.target), sys.stdout), band)
+            done = (lambda job: say(str(job.target), sys.stdout), band, stems)
             failed += jobs.convert(plan.jobs, translator, _OUT.value, strength, route, Bar, *done)
     existing = [target for plan in plans for target in plan.existing]
     if existing:

@@ -3,13 +3,17 @@
 import dataclasses
 
 import numpy as np
+import pretty_midi
 import pytest
 from scipy import signal
 
-from gst_jax.band import playing
+from gst_jax import sound
+from gst_jax.band import midi, playing
 from gst_jax.band.lead_sheet import Confidence, LeadSheet
 from gst_jax.config import ConfigError
+from gst_jax.conversion import jobs
 from gst_jax.conversion.accompaniment import BELOW, Band
+from gst_jax.conversion.translator import Translator
 from gst_jax.corpus.composition import MODES
 from gst_jax.sound import loudness
 
@@ -162,3 +166,64 @@ def test_a_silent_song_stays_silent():
 def test_a_band_that_there_is_not_is_refused(genre, level, word):
     with pytest.raises(ConfigError, match=word):
         Band(genre, level)
+
+
+def test_midi_has_the_songs_bars_and_what_the_band_plays(tmp_path):
+    sheet = sheet_of(drift=0.08)
+    midi.write(tmp_path / "band.mid", sheet, "rock")
+    score = pretty_midi.PrettyMIDI(str(tmp_path / "band.mid"))
+    bars = sheet.beats[:-1:4]
+    nearest = np.abs(np.array(score.get_downbeats())[:, None] - bars).min(axis=0)
+    assert nearest.max() < 0.005
+    arrangement = playing.arrange(sheet, "rock")
+    players = {player.name: player for player in score.instruments}
+    assert set(players) == {*arrangement.parts, "drums"} and players["drums"].is_drum
+    for role, notes in arrangement.parts.items():
+        assert len(players[role].notes) == len(notes)
+        found = sorted(note.start for note in players[role].notes)
+        np.testing.assert_allclose(found, sorted(note.onset for note in notes), atol=0.005)
+
+
+def convert(song_file, out, stems=None, band=None, overwrite=False):
+    plan = jobs.plan([song_file], out, "rock", overwrite=overwrite)
+    stems = jobs.Stems(stems, overwrite) if stems else None
+    still = Translator.bypass("pretrained/folk_rock", "rock")
+    return jobs.convert(plan.jobs, still, out, 1.0, "gain", band=band, stems=stems)
+
+
+@pytest.fixture
+def song_file(tmp_path, song, monkeypatch):
+    monkeypatch.setattr(Band, "hear", lambda *_: sheet_of())
+    sound.write_wave(tmp_path / "song.wav", song, RATE, subtype="PCM_16")
+    return tmp_path / "song.wav"
+
+
+def test_song_and_band_apart_are_together_what_was_written(tmp_path, song_file):
+    assert not convert(song_file, tmp_path / "out", tmp_path / "stems", Band("rock"))
+    both = sound.read_wave(tmp_path / "out/song.rock.wav").samples
+    parts = [sound.read_wave(tmp_path / f"stems/song.rock.{name}.wav").samples for name in ("song", "band")]
+    assert all(part.shape == both.shape and np.abs(part).max() > 0.01 for part in parts)
+    quiet = np.abs(sum(parts)).max(axis=1) < 0.5  # nothing near to be limited
+    np.testing.assert_allclose(sum(parts)[quiet], both[quiet], atol=2e-3)
+    assert (tmp_path / "stems/song.rock.band.mid").stat().st_size > 1000
+
+
+def test_stems_that_exist_are_left_and_said(tmp_path, song_file):
+    (tmp_path / "stems").mkdir()
+    (tmp_path / "stems/song.rock.band.mid").write_text("mine")
+    with pytest.warns(sound.AudioWarning, match="exists and is left"):
+        assert not convert(song_file, tmp_path / "out", tmp_path / "stems", Band("rock"))
+    assert (tmp_path / "stems/song.rock.band.mid").read_text() == "mine"
+    convert(song_file, tmp_path / "out", tmp_path / "stems", Band("rock"), overwrite=True)
+    assert (tmp_path / "stems/song.rock.band.mid").read_bytes() != b"mine"
+
+
+def test_a_song_without_a_beat_is_converted_without_a_band_and_it_is_said(tmp_path, song_file, monkeypatch):
+    unsure = dataclasses.replace(sheet_of(), confidence=Confidence(0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(Band, "hear", lambda *_: unsure)
+    with pytest.warns(sound.AudioWarning, match=r"song.wav: No steady beat was heard, so the band stays silent"):
+        assert not convert(song_file, tmp_path / "out", tmp_path / "stems", Band("rock"))
+    convert(song_file, tmp_path / "plain")
+    names = [tmp_path / name / "song.rock.wav" for name in ("out", "plain")]
+    assert names[0].read_bytes() == names[1].read_bytes()
+    assert not list((tmp_path / "stems").iterdir())

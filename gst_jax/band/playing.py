@@ -57,6 +57,12 @@ def arrange(sheet: LeadSheet, genre: str) -> Arrangement:
     )
 
 
+def seat(genre: str) -> Orchestration:
+    """Choose who plays."""
+    rng = np.random.default_rng(SEED)
+    return orchestrate(genre, draw_seats(rng), rng)
+
+
 def play(sheet: LeadSheet, genre: str, sample_rate: int) -> Iterator[Array]:
     """Play along with a song, part by part, so that memory does not grow with its length.
 
@@ -69,8 +75,7 @@ def play(sheet: LeadSheet, genre: str, sample_rate: int) -> Iterator[Array]:
         float32 [n, 2], together exactly as long as the song; silent where the band does not play.
     """
     whole = arrange(sheet, genre)
-    rng = np.random.default_rng(SEED)
-    players = orchestrate(genre, draw_seats(rng), rng)
+    players = seat(genre)
     faders: dict[Instrument | Kit, float] = {}
     lines = sheet.beats[:-1][:: sheet.meter * _PART_BARS] - _MARGIN
     edges = [*(max(0, round(line * sample_rate)) for line in lines), round(sheet.seconds * sample_rate)]

@@ -45,7 +45,12 @@ class Band:
         return hearing.hear(np.concatenate(list(mono)), HEARD_AT)
 
     def along(
-        self, song: Iterable[Array], sheet: LeadSheet, sample_rate: int, ceiling: float | None = None
+        self,
+        song: Iterable[Array],
+        sheet: LeadSheet,
+        sample_rate: int,
+        ceiling: float | None = None,
+        stems: tuple[streams.Spool, streams.Spool] | None = None,
     ) -> Iterator[Array]:
         """Add the band to a song, which stays as loud as it was.
 
@@ -54,6 +59,7 @@ class Band:
             sheet: what the band plays from, as long.
             sample_rate: Hz.
             ceiling: that no true peak shall exceed; None: the usual one, or the song's own peak where that is higher.
+            stems: get song and band as they are in the mix, before its peaks are limited.
 
         Yields:
             float32 [n, C], together as long as the song.
@@ -62,16 +68,20 @@ class Band:
             peak = loudness.CEILING
             for block in song:
                 alone.append(block)
-                peak = max(peak, float(np.abs(block).max()))
+                peak = max(peak, float(np.abs(block).max(initial=0)))
             for block in playing.play(sheet, self.genre, sample_rate):
-                if len(block):
-                    band.append(block)
+                band.append(block)
             song_gain, band_gain = self._gains(alone, band, sample_rate)
-            mixed = (
-                song_gain * block + band_gain * _placed(band.read(start, start + len(block)), block)
-                for start, block in _numbered(alone.blocks())
-            )
-            yield from streams.limited(mixed, sample_rate, ceiling or peak)
+
+            def mixed() -> Iterator[Array]:
+                for start in range(0, alone.end, sample_rate):
+                    ours = alone.read(start, start + sample_rate)
+                    theirs = band_gain * _placed(band.read(start, start + sample_rate), ours)
+                    for stem, part in zip(stems or (), (song_gain * ours, theirs), strict=False):
+                        stem.append(part)
+                    yield song_gain * ours + theirs
+
+            yield from streams.limited(mixed(), sample_rate, ceiling or peak)
 
     def _gains(self, song: streams.Spool, band: streams.Spool, sample_rate: int) -> tuple[np.float32, np.float32]:
         """Return what to multiply song and band by."""
@@ -89,13 +99,6 @@ class Band:
         # What plays together adds its energies: the whole stays as loud as the song was.
         whole = np.sqrt(ours.sum() / (ours.sum() + gain**2 * theirs.sum()))
         return np.float32(whole), np.float32(whole * gain)
-
-
-def _numbered(blocks: Iterable[Array]) -> Iterator[tuple[int, Array]]:
-    start = 0
-    for block in blocks:
-        yield start, block
-        start += len(block)
 
 
 def _placed(stereo: Array, song: Array) -> Array:

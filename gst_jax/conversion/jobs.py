@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gst_jax import sound
+from gst_jax.band import midi
 from gst_jax.band.hearing import why_silent
 from gst_jax.config import ConfigError
 from gst_jax.conversion import synthesis
@@ -46,6 +47,25 @@ class Plan:
     existing: list[Path]  # targets that are there already, and stay
     refused: list[str]  # a message for each file that cannot be converted
     foreign: list[Path]  # files of music in the folders that nothing here reads
+
+
+@dataclass(frozen=True)
+class Stems:
+    """A folder for song and band apart, as float WAV, and the band's part as MIDI."""
+
+    folder: Path
+    overwrite: bool = False
+
+    def of(self, job: Job, out: Path) -> dict[str, Path]:
+        """Return the path of each stem that may be written, its folder made; one that exists is left, and said."""
+        place = self.folder / job.target.relative_to(out).with_suffix("")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        endings = {"song": ".song.wav", "band": ".band.wav", "midi": ".band.mid"}
+        paths = {name: place.with_name(_shortened(place.name, ending)) for name, ending in endings.items()}
+        for path in paths.values():
+            if path.exists() and not self.overwrite:
+                warnings.warn(f"{path} exists and is left; --overwrite replaces it", AudioWarning, stacklevel=2)
+        return {name: path for name, path in paths.items() if self.overwrite or not path.exists()}
 
 
 def plan(
@@ -99,6 +119,7 @@ def convert(
     progress: Progress | None = None,
     on_written: Callable[[Job], None] = lambda job: None,
     band: Band | None = None,
+    stems: Stems | None = None,
 ) -> list[str]:
     """Do the jobs of a plan: each output has its input's sample rate, channels and exact length.
 
@@ -111,6 +132,7 @@ def convert(
         progress: as `tqdm.tqdm`.
         on_written: called after each file.
         band: who plays along.
+        stems: where song and band go apart.
 
     Returns:
         A message for each file that could not be converted after all; the others are done.
@@ -120,14 +142,14 @@ def convert(
     """
     jobs, failed = list(jobs), []
     _check_writable(Path(out))
-    passes = 4 if strength > 0 else 2  # each file is read three times or once, then written
+    passes = (4 if strength > 0 else 2) + (band is not None)  # a file is read thrice or once, heard, written
     seconds = passes * sum(job.header.frames / job.header.sample_rate for job in jobs)
     bar = None if progress is None else progress(total=seconds, desc="converting", unit="s", unit_scale=1 / passes)
     for job in jobs:
         job.target.parent.mkdir(parents=True, exist_ok=True)
         sweep(job.target.parent)
         try:
-            _convert(job, translator, strength, route, bar, band)
+            _convert(job, translator, strength, route, bar, band, None if stems is None else stems.of(job, Path(out)))
         except ValueError as error:
             failed.append(str(error) if isinstance(error, AudioError) else f"{job.source}: {error}")
         else:
@@ -137,8 +159,16 @@ def convert(
     return failed
 
 
-def _convert(job: Job, translator: Translator, strength: float, route: str, bar: Any, band: Band | None) -> None:
-    rate = job.header.sample_rate
+def _convert(
+    job: Job,
+    translator: Translator,
+    strength: float,
+    route: str,
+    bar: Any,
+    band: Band | None,
+    stems: dict[str, Path] | None,
+) -> None:
+    rate, channels = job.header.sample_rate, job.header.channels
     gain = _gain_into(job)
 
     def read() -> Iterator[Array]:
@@ -146,15 +176,24 @@ def _convert(job: Job, translator: Translator, strength: float, route: str, bar:
 
     ceiling = loudness.CEILING if job.kind.clips else None
     converted = translator.stream(read, rate, strength, route, ceiling)
-    if band is not None:
-        sheet = band.hear(read(), rate)
-        if reason := why_silent(sheet):
-            warnings.warn(f"{job.source}: {reason}", AudioWarning, stacklevel=2)
-        else:
-            converted = band.along(converted, sheet, rate, ceiling)
-    with closing(streams.ahead(converted, _AHEAD)) as blocks:  # or a failed write would leave its thread at work
-        shown, tags = _shown(blocks, rate, bar), sound.read_tags(job.source, job.header)
-        sound.write_blocks(job.target, shown, rate, job.header.channels, job.kind, tags)
+    with closing(streams.Spool()) as song, closing(streams.Spool()) as part:
+        if band is not None:
+            sheet = band.hear(read(), rate)
+            if reason := why_silent(sheet):
+                warnings.warn(f"{job.source}: {reason}", AudioWarning, stacklevel=2)
+            else:
+                converted = band.along(converted, sheet, rate, ceiling, (song, part) if stems else None)
+        with closing(streams.ahead(converted, _AHEAD)) as blocks:  # or a failed write would leave its thread at work
+            shown, tags = _shown(blocks, rate, bar), sound.read_tags(job.source, job.header)
+            sound.write_blocks(job.target, shown, rate, channels, job.kind, tags)
+        if band is not None and stems and song.end:
+            for name, spool in (("song", song), ("band", part)):
+                if path := stems.get(name):
+                    sound.write_blocks(
+                        path, spool.blocks(), rate, channels, sound.choose_kind(path, rate, channels, "FLOAT")
+                    )
+            if path := stems.get("midi"):
+                midi.write(path, sheet, band.genre)
 
 
 def _gain_into(job: Job) -> np.float32:

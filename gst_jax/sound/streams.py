@@ -75,7 +75,7 @@ class Spool:
 
     def append(self, rows: Array) -> None:
         """Add rows [n, ...], float32, at the end."""
-        self._shape, self._bytes = rows.shape[1:], rows[0].nbytes
+        self._shape, self._bytes = rows.shape[1:], 4 * math.prod(rows.shape[1:])
         self._file.seek(0, 2)
         self._file.write(np.ascontiguousarray(rows, np.float32).tobytes())
         self.end += len(rows)
