@@ -24,6 +24,7 @@ _PITCHES = AudioConfig(sample_rate=RATE, n_fft=8192, hop_length=PITCH_HOP)
 _BLOCK = 2**20  # samples measured at a time: an hour needs no gigabytes
 _CONTEXT = 2**14  # samples around them, more than a window and its lag
 _LOW_BANDS = 5  # of the mel bands: below 200 Hz
+_LOW_WEIGHT = 0.3  # of them beside the mean over all: a bass marks the beat, and is few bands
 _LEVEL = 0.1  # RMS of a song as it is measured
 _NEIGHBOURS = 41  # bins around a partial, 110 Hz, whose mean it must exceed
 _PROMINENCE = 2.0
@@ -36,8 +37,8 @@ class Features:
     """A song as curves over time; frame t is centred at t hops."""
 
     seconds: float
-    onsets: Array  # how far the level rises, mean over the mel bands, dB, float32 [T]
-    low_onsets: Array  # the same below 200 Hz
+    onsets: Array  # how far the level rises, mean over mel bands, the low ones stressed, dB, float32 [T]
+    low_onsets: Array  # the mean below 200 Hz
     energy: Array  # mean square of the hop around each onset frame, float32 [T]
     pitches: Array  # strength of each semitone from LOWEST_PITCH, float32 [P, PITCHES]
     purity: float  # how closely the partials keep to one tuning, 0 to 1
@@ -91,14 +92,15 @@ def _blocks(wave: Array) -> Iterator[tuple[Array, int, int]]:
 
 
 def _rises(log_mel: Array) -> Array:
-    """Return how far the level rises within two frames, in all bands and in the low ones, dB [T, 2].
+    """Return how far the level rises within two frames, in all bands, the low ones stressed, and in these: [T, 2].
 
     Against the highest of three neighbouring bands before, so that a gliding pitch is no onset (SuperFlux, Boeck &
     Widmer 2013).
     """
-    before = np.pad(maximum_filter1d(log_mel, 3, axis=1), ((2, 0), (0, 0)), constant_values=sound.LOG_MEL_FLOOR)
+    before = np.pad(maximum_filter1d(log_mel, 3, axis=1), ((2, 0), (0, 0)), mode="edge")  # no onset: it was cut there
     rise = np.maximum(log_mel - before[:-2], 0)
-    return np.stack([rise.mean(axis=1), rise[:, :_LOW_BANDS].mean(axis=1)], axis=1)
+    low = rise[:, :_LOW_BANDS].mean(axis=1)
+    return np.stack([rise.mean(axis=1) + _LOW_WEIGHT * low, low], axis=1)
 
 
 def _partials(magnitude: Array) -> tuple[int, Array, Array, Array]:

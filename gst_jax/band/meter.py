@@ -18,14 +18,14 @@ _FEWEST = 2  # bars
 # What tells the true bars from others, as weights in a sum; fitted by maximum likelihood (a softmax over all readings
 # of a song) to the corpus' training and validation tunes, steady and drifting.
 _WEIGHTS = {
-    "chords": 15.0,  # nats a second by which one chord a bar explains the notes
-    "bars": 9.4,  # bars a second: fewer chords explain less
-    "low accent": 1.2,  # of the bass and the drum on first beats against all beats
-    "accent": 1.0,  # of all onsets there
-    "beats": 2.6,  # mean onset on the beats
-    "middles": 0.8,  # and half way between them
-    "tempo": -5.2,  # squared octaves from 115 beats a minute
-    "three": -1.9,  # three beats in a bar rather than four
+    "chords": 15.5,  # nats a second by which one chord a bar explains the notes
+    "bars": 9.8,  # bars a second: fewer chords explain less
+    "low accent": 1.0,  # of the bass and the drum on first beats against all beats
+    "accent": 1.2,  # of all onsets there
+    "beats": 2.7,  # mean onset on the beats
+    "middles": 0.9,  # and half way between them
+    "tempo": -5.7,  # squared octaves from 115 beats a minute
+    "three": -2.0,  # three beats in a bar rather than four
 }
 
 
