@@ -68,6 +68,36 @@ def test_each_pair_holds_three_seeds_of_each_recipe_and_what_is_bundled():
             assert len({json.dumps(run["directions"]) for run in recipe["runs"]}) == len(recipe["runs"])
 
 
+def distances(kind: str) -> dict[str, dict[str, float]]:
+    """Return the outside judge's distance of each method in each direction, on one kind of music."""
+    runs = json.loads((RESULTS / "outside_judge.json").read_text())["runs"].values()
+    return {
+        direction: {
+            method: figures["kernel distance to target"][0]
+            for method, figures in found["methods"].items()
+            if not method.startswith("true target")
+        }
+        for run in runs
+        for direction, found in run[kind].items()
+    }
+
+
+def test_what_is_said_of_the_outside_judge_follows_from_its_figures():
+    """The sentences below the tables of elsewhere.md."""
+    equalisers = {"equaliser", "equaliser, a filter alone"}
+    for direction, rows in distances("own tunes").items():
+        assert min(rows, key=rows.get) == "conversion", direction
+    for direction, rows in distances("bank").items():
+        nearer = {method for method, value in rows.items() if value < rows["conversion"]} - {"untrained generator"}
+        assert nearer == (equalisers if direction == "folk to rock" else set()), direction
+        assert rows["untrained generator"] > rows["conversion"] - 0.01, direction
+    for rows in distances("mma").values():
+        assert rows["conversion"] < rows["distortion"] and rows["conversion"] < rows["musaicing"]
+    for direction, rows in distances("real").items():
+        fewer = [method for method in (*equalisers, "untouched input") if rows[method] > rows["conversion"]]
+        assert (len(fewer) == 3) == (direction != "jazz to folk"), direction
+
+
 def strings(tree: Any) -> Iterator[str]:
     """Yield every key and every string of a JSON tree."""
     if isinstance(tree, dict):
