@@ -46,13 +46,15 @@ METHODS = (
     "untrained generator",
     *band_rows.METHODS,
 )
+KINDS = ("own tunes", "bank", "mma", "real")
 _WEIGHTS = flags.DEFINE_string("weights", None, "wheel of musicnn", required=True)
 _RUNS = flags.DEFINE_list("runs", None, "run directories on the built-in corpus, separated by commas", required=True)
 _SPLIT = flags.DEFINE_enum("split", "test", ["validation", "test"], "choose by validation, report test once")
-_ELSEWHERE = flags.DEFINE_string("elsewhere", None, "folder made by scripts/elsewhere.py")
-_REAL = flags.DEFINE_string("real", None, "folder of real recordings, one folder per genre")
+_ELSEWHERE = flags.DEFINE_string("elsewhere", "elsewhere", "folder made by scripts/elsewhere.py")
+_REAL = flags.DEFINE_string("real", "recordings", "folder of real recordings, one folder per genre")
 _EXCEPT = flags.DEFINE_list("except", [], "names of real recordings that a run learned from, without suffix")
 _METHODS = flags.DEFINE_multi_enum("method", list(METHODS), METHODS, "one to measure; may be repeated (default: all)")
+_KINDS = flags.DEFINE_multi_enum("kind", list(KINDS), KINDS, "music to judge by; may be repeated (default: all)")
 _OUT = flags.DEFINE_string("out", None, "JSON file to write", required=True)
 
 
@@ -60,15 +62,17 @@ def main() -> None:
     """Measure every run."""
     with zipfile.ZipFile(_WEIGHTS.value) as wheel:
         ear = tagger.make_tagger(tensor_bundle.read(wheel, tagger.MODEL))
-    kinds: dict[str, str | None] = {"own tunes": None}
-    if _ELSEWHERE.value:
-        kinds |= {kind: f"{_ELSEWHERE.value}/{kind}/{_SPLIT.value}" for kind in ("bank", "mma")}
-    if _REAL.value:
-        kinds["real"] = _REAL.value
+    elsewhere = f"{_ELSEWHERE.value}/{{}}/{_SPLIT.value}"
+    folders = {
+        "own tunes": None,
+        "bank": elsewhere.format("bank"),
+        "mma": elsewhere.format("mma"),
+        "real": _REAL.value,
+    }
     runs: dict[str, dict] = {}
     for run in _RUNS.value:
-        for kind, folder in kinds.items():
-            runs.setdefault(Path(run).name, {})[kind] = judge(run, ear, _SPLIT.value, folder)
+        for kind in _KINDS.value:
+            runs.setdefault(Path(run).name, {})[kind] = judge(run, ear, _SPLIT.value, folders[kind])
     write_text(_OUT.value, json.dumps({"runs": runs, "provenance": provenance.collect()}, indent=1) + "\n")
 
 

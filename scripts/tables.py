@@ -9,21 +9,19 @@ the function TABLES[NAME] returns. To add a table, write a function, name it in 
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
+import band_tables
 import command
+from layout import RESULTS, ROOT, read, table
 
 from gst_jax.runs.atomic import write_text
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "results"
 PAGES = (
     ROOT / "docs/measures.md",
-    *(RESULTS / page for page in ("README.md", "elsewhere.md", "training.md", "speed.md")),
+    *(RESULTS / page for page in ("README.md", "elsewhere.md", "band.md", "training.md", "speed.md")),
 )
 PAIRS = ("folk_rock", "folk_jazz")
 
@@ -53,16 +51,6 @@ def main() -> None:
 def filled(text: str) -> str:
     """Return a page with each of its tables as the JSON files have it."""
     return MARKED.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
-
-
-def read(name: str) -> dict[str, Any]:
-    """Read a JSON file of results/."""
-    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay rows out in Markdown."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
 def interval(estimate: Sequence[float], places: int) -> str:
@@ -330,6 +318,10 @@ TABLES: dict[str, Callable[[], str]] = {
     },
     "real": real,
     "treble": treble,
+    "band_hearing": band_tables.hearing,
+    "band_hearing, by genre": band_tables.hearing_by_genre,
+    "band_silent": band_tables.silent,
+    "band_recordings": band_tables.joined,
     "training": training,
     "bench": bench,
     "pytorch": pytorch,

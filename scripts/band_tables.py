@@ -1,0 +1,60 @@
+"""Lay out how well the band hears; used by tables.py."""
+
+from __future__ import annotations
+
+from layout import read, table
+
+# Columns: what they are called, the figure, how it is written.
+COLUMNS = (
+    ("beats, F", "beats", "{:.3f}"),
+    ("first beats, F", "downbeats", "{:.3f}"),
+    ("error", "onset error", "{:.1f} ms"),
+    ("meter", "meter", "{:.0%}"),
+    ("tempo halved or doubled", "half or double tempo", "{:.0%}"),
+    ("tonic", "tonic", "{:.0%}"),
+    ("scale", "scale", "{:.0%}"),
+    ("tonic and mode", "tonic and mode", "{:.0%}"),
+    ("chords", "chords", "{:.0%}"),
+    ("band plays", "plays", "{:.0%}"),
+)
+
+
+def row(name: str, figures: dict[str, float]) -> list[str]:
+    """Write the figures of some tunes; times are in seconds."""
+    cells = (form.format(figures[key] * (1000 if key == "onset error" else 1)) for _, key, form in COLUMNS)
+    return [name, *cells]
+
+
+def hearing() -> str:
+    """All tunes, in each way that they are played."""
+    tunes = read("band_hearing.json")["tunes"]
+    return table(["", *(title for title, *_ in COLUMNS)], [row(name, part["all"]) for name, part in tunes.items()])
+
+
+def hearing_by_genre() -> str:
+    """Each genre's tunes, as they are and with a drifting tempo."""
+    tunes = read("band_hearing.json")["tunes"]
+    rows = [
+        row(f"{genre}, {condition}", figures)
+        for condition in ("as it is", "drifting tempo")
+        for genre, figures in tunes[condition].items()
+        if genre != "all"
+    ]
+    return table(["", *(title for title, *_ in COLUMNS)], rows)
+
+
+def silent() -> str:
+    """How often the band is silent on sounds that have no beat or no key."""
+    found = read("band_hearing.json")["silent"]
+    return table(["", "silent"], [[kind, f"{share:.0%}"] for kind, share in found.items()])
+
+
+def joined() -> str:
+    """How many real recordings the band would join, and why not the others."""
+    found = read("band_hearing.json")["recordings"]
+    rows = []
+    for genre, part in found.items():
+        reasons = sorted(set(part["silent"].values()))
+        why = "; ".join(f"{list(part['silent'].values()).count(reason)}: {reason}" for reason in reasons)
+        rows.append([genre, f"{part['plays']} of {part['recordings']}", why])
+    return table(["", "joined", "silent on"], rows)
