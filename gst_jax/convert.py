@@ -27,7 +27,9 @@ _RUN = flags.DEFINE_string("run", None, "Run of gst_jax train, or a bundled one 
 _OUT = flags.DEFINE_string("out", "converted", "Folder to write song.GENRE.mp3 and the like to.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs that exist; else they are left as they are.")
 _STRENGTH = flags.DEFINE_list("strength", ["1"], "0 gives the input back, 1 converts wholly; several: a file each.")
-_BAND = flags.DEFINE_float("band", 0.0, "How loud a band of that genre plays along: 0 not at all, 1 as loud as fits.")
+_BAND = flags.DEFINE_float(
+    "band", 0.0, "How loud a band of that genre plays along: 0 not at all, 1 well, 2 twice that."
+)
 _STEMS = flags.DEFINE_string("stems", None, "Folder to write song and band to apart, and the band's part as MIDI.")
 _ROUTE = flags.DEFINE_string("route", None, "How sound is made: filled (default), gain (closest to the source), ...")
 _FORMAT = flags.DEFINE_string("format", None, "wav, flac, ogg, opus, mp3, m4a or aiff; default: as each input.")

@@ -162,7 +162,7 @@ def test_a_silent_song_stays_silent():
     assert not np.concatenate(list(Band("jazz").along([silence], sheet_of(), RATE))).any()
 
 
-@pytest.mark.parametrize(("genre", "level", "word"), [("metal", 1.0, "no band for 'metal'"), ("jazz", 1.5, "0 to 1")])
+@pytest.mark.parametrize(("genre", "level", "word"), [("metal", 1.0, "no band for 'metal'"), ("jazz", 2.5, "0 to 2")])
 def test_a_band_that_there_is_not_is_refused(genre, level, word):
     with pytest.raises(ConfigError, match=word):
         Band(genre, level)

@@ -15,7 +15,8 @@ from gst_jax.sound import loudness, streams
 from gst_jax.types import Array
 
 HEARD_AT = 22_050  # Hz
-BELOW = -2.0  # dB of the band against the song where it plays, at level 1
+BELOW = -8.0  # dB of the band against the song where it plays, at level 1: by the outside judge, on validation
+LOUDEST = 2.0
 _BLOCK = 0.5  # seconds of which loudness is taken at a time
 _SILENT = 1e-6  # of its loudest half second: there the band does not play
 
@@ -25,7 +26,7 @@ class Band:
     """Musicians of a genre who play along."""
 
     genre: str
-    level: float = 1.0  # 0 is silence, 1 as loud as measured best
+    level: float = 1.0  # 0 is silence, 1 as loud as measured best, 2 twice that
 
     def __post_init__(self) -> None:
         """Refuse what cannot be played.
@@ -36,8 +37,8 @@ class Band:
         if self.genre not in playing.GENRES:
             names = ", ".join(playing.GENRES)
             raise ConfigError(f"there is no band for {self.genre!r}, only for {names}; leave --band out")
-        if not 0 <= self.level <= 1:
-            raise ConfigError(f"--band must lie in 0 to 1, not {self.level}")
+        if not 0 <= self.level <= LOUDEST:
+            raise ConfigError(f"--band must lie in 0 to {LOUDEST:g}, not {self.level}")
 
     def hear(self, source: Iterable[Array], sample_rate: int) -> LeadSheet:
         """Hear a song, float32 [n, C] blocks, as its accompanist does; it is held in memory as mono at 22,050 Hz."""
