@@ -29,12 +29,13 @@ def make_methods(
     """
     band = Band(target)
     sheets = {song.tobytes(): band.hear([song[:, None]], rate) for song in songs}
+    alone = {song.tobytes(): convert(song) for song in songs}
     others = dict(zip(sheets, [*list(sheets.values())[1:], *list(sheets.values())[:1]], strict=True))
 
     def method(change: Callable[[LeadSheet, bytes], LeadSheet], converted: bool = True):
         def play(song: np.ndarray) -> np.ndarray:
             sheet = sheets[song.tobytes()]
-            made = convert(song) if converted else song
+            made = alone[song.tobytes()] if converted else song
             if why_silent(sheet):
                 return made
             changed = change(sheet, song.tobytes())

@@ -99,7 +99,8 @@ def judge(run_dir: str, ear, split: str, folder: str | None) -> dict:
     for (source, target), chosen in songs.items():
         excerpts = [tagger.middle(song.source, rate) for song in chosen]
         methods = make_methods(run, source, target, material)
-        methods |= band_rows.make_methods(methods["conversion"], target, excerpts, rate)
+        if not set(band_rows.METHODS).isdisjoint(_METHODS.value):
+            methods |= band_rows.make_methods(methods["conversion"], target, excerpts, rate)
         made = {method: [methods[method](excerpt) for excerpt in excerpts] for method in _METHODS.value}
         made |= {f"true target, {name}": [song.truths[name] for song in chosen] for name in chosen[0].truths}
         heard = {method: [tagger.listen(ear, waveform, rate) for waveform in part] for method, part in made.items()}
