@@ -13,7 +13,8 @@ from gst_jax.conversion.accompaniment import Band
 
 RIGHT, UNCONVERTED = "conversion with band", "song with band, unconverted"
 TRITONE, LATE, OTHER = "band a tritone off", "band half a bar late", "another song's band"
-METHODS = (RIGHT, UNCONVERTED, TRITONE, LATE, OTHER)
+WRONG = (TRITONE, LATE, OTHER)
+METHODS = (RIGHT, UNCONVERTED, *WRONG)
 
 
 def make_methods(

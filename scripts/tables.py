@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import band_tables
 import command
-from layout import RESULTS, ROOT, read, table
+import judge_tables
+from layout import METHODS, RESULTS, ROOT, STYLE, Directions, across, interval, read, table
 
 from gst_jax.runs.atomic import write_text
 
@@ -26,20 +27,9 @@ PAGES = (
 PAIRS = ("folk_rock", "folk_jazz")
 
 MAIN = ("conversion", "untrained generator", "equaliser", "untouched input", "true target, rearranged")
-METHODS = (
-    *("conversion", "untrained generator", "equaliser", "equaliser, a filter alone", "distortion", "musaicing"),
-    *("untouched input", "true target, rearranged", "true target, reorchestrated"),
-)
 REAL_METHODS = (*METHODS[:7], "true target, training tracks")
-TITLES = {
-    "true target, rearranged": "*true arrangement*",
-    "true target, reorchestrated": "*the same notes re-orchestrated*",
-    "true target, training tracks": "*training tracks of the target*",
-}
-CLOSENESS, STYLE, CALLED = "log-mel distance (dB)", "kernel distance to target", "songs called target"
+CLOSENESS, CALLED = "log-mel distance (dB)", "songs called target"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
-
-Directions = dict[str, dict[str, Any]]  # figures of the methods, by "folk to rock"
 
 
 def main() -> None:
@@ -51,12 +41,6 @@ def main() -> None:
 def filled(text: str) -> str:
     """Return a page with each of its tables as the JSON files have it."""
     return MARKED.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
-
-
-def interval(estimate: Sequence[float], places: int) -> str:
-    """Write a figure with its 95 % interval."""
-    value, low, high = (f"{number:.{places}f}" for number in estimate)
-    return f"{value} [{low}, {high}]"
 
 
 def directions(recipe: str) -> Directions:
@@ -73,15 +57,6 @@ def real_directions() -> Directions:
 def by_direction(runs: Iterable[dict[str, Any]]) -> Directions:
     """Put the directions of several evaluations side by side."""
     return {name.replace("_", " "): part for run in runs for name, part in run["directions"].items()}
-
-
-def across(found: Directions, methods: Sequence[str], cell: Callable[[dict[str, Any]], str]) -> str:
-    """Lay out a row for each method and a column for each direction."""
-    rows = [
-        [TITLES.get(method, method), *(cell(part["methods"][method]) for part in found.values())]
-        for method in methods
-    ]
-    return table(["", *found], rows)
 
 
 def style_cell(figures: dict[str, Any]) -> str:
@@ -190,18 +165,6 @@ def ceiling() -> str:
         cells = (", ".join(interval(estimate, 1) for estimate in part[method].values()) for part in found.values())
         rows.append([method, *cells])
     return table(["log-mel, log-spectral distance in dB", *found], rows)
-
-
-def outside_judge(kind: str) -> str:
-    """Kernel distance in the embedding of a music tagger, and gain in the target's tag, on one kind of music."""
-    found = {name: part for run in read("outside_judge.json")["runs"].values() for name, part in run[kind].items()}
-
-    def cell(figures: dict[str, Any]) -> str:
-        return f"{interval(figures[STYLE], 2)}, {figures['called']:.2f}"
-
-    made = next(iter(found.values()))["methods"]
-    rows = across(found, [method for method in METHODS if method in made], cell)
-    return f"{rows}\n| *within the target* | {' | '.join(format(part['spread'], '.2f') for part in found.values())} |"
 
 
 def real() -> str:
@@ -313,9 +276,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "seeds": seeds,
     "ceiling": ceiling,
     **{
-        f"outside judge, {kind}": functools.partial(outside_judge, kind)
+        f"outside judge, {kind}": functools.partial(judge_tables.outside_judge, kind)
         for kind in ("own tunes", "bank", "mma", "real")
     },
+    **{f"with a band, {kind}": functools.partial(judge_tables.with_a_band, kind) for kind in ("real", "bank", "mma")},
+    "outside judge, seeds": judge_tables.seeds,
     "real": real,
     "treble": treble,
     "band_hearing": band_tables.hearing,
