@@ -27,6 +27,7 @@ _JOLT = 60.0  # the most that such a change costs
 _REACH = 0.045  # seconds around a beat where its onset is looked for
 _SMOOTHED = 4  # beats on either side along which a beat is smoothed
 
+_SLACK = 0.15  # of a beat that may lie outside the song
 _LAG = 0.004  # seconds from an onset to the steepest rise of the level
 
 
@@ -150,7 +151,7 @@ def _refined(curve: Array, frames: Array) -> Array:
     offset = top - 1 - reach + 0.5 * (left - right) / np.where(is_peak, bend, 1.0)
     places = frames + np.where(is_peak, offset, 0.0)
     trust = 0.05 + np.where(is_peak, np.minimum(peak, 3.0), 0.0)
-    return np.maximum(_smoothed(places, trust) / FPS - _LAG, 0.0)
+    return _smoothed(places, trust) / FPS - _LAG
 
 
 def _smoothed(places: Array, trust: Array) -> Array:
@@ -166,8 +167,8 @@ def _smoothed(places: Array, trust: Array) -> Array:
 
 
 def _extended(times: Array, seconds: float) -> Array:
-    """Carry beats on at their first and last tempo to the ends of the song."""
+    """Carry beats on at their first and last tempo to the ends of the song, which may have been cut a little short."""
     first, last = (float(np.median(np.diff(part))) for part in (times[: _SMOOTHED + 1], times[-_SMOOTHED - 1 :]))
-    before = times[0] - first * np.arange(int((times[0] + 0.03) / first), 0, -1)
-    after = times[-1] + last * np.arange(1, int((seconds - times[-1]) / last) + 1)
-    return np.concatenate([np.maximum(before, 0.0), times, after])
+    before = times[0] - first * np.arange(int(times[0] / first + _SLACK), 0, -1)
+    after = times[-1] + last * np.arange(1, int((seconds - times[-1]) / last + _SLACK) + 1)
+    return np.clip(np.concatenate([before, times, after]), 0.0, seconds)
