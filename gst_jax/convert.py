@@ -33,9 +33,7 @@ _BAND = flags.DEFINE_float(
 _STEMS = flags.DEFINE_string("stems", None, "Folder to write song and band to apart, and the band's part as MIDI.")
 _ROUTE = flags.DEFINE_string("route", None, "How sound is made: filled (default), gain (closest to the source), ...")
 _FORMAT = flags.DEFINE_string("format", None, "wav, flac, ogg, opus, mp3, m4a or aiff; default: as each input.")
-_QUALITY = flags.DEFINE_integer(
-    "quality", 0, "kbit/s of lossy outputs; default: as each input's.", lower_bound=0, upper_bound=1000
-)
+_QUALITY = flags.DEFINE_integer("quality", 0, "kbit/s of lossy outputs; default: as each input's.", 0, 1000)
 _BYPASS_MODEL = flags.DEFINE_bool("bypass_model", False, "Leave the log-mel as it is: only analysis and resynthesis.")
 
 
@@ -63,7 +61,7 @@ def main(arguments: list[str]) -> None:
             raise ValueError("--stems writes song and band apart; ask for a band, too, as with --band=1")
         stems = jobs.Stems(Path(_STEMS.value), _OVERWRITE.value) if _STEMS.value else None
         label = f"{_TO.value}_bypass" if _BYPASS_MODEL.value else _TO.value
-        label += "" if band is None else "-band" if band.level == 1 else f"-band{band.level:g}"
+        label += band.label if band else ""
         labels = [label if strength == 1 else f"{label}-{strength:g}" for strength in strengths]
         options = (_FORMAT.value, 1000 * _QUALITY.value, _OVERWRITE.value)
         plans = [jobs.plan(arguments[1:], _OUT.value, label, *options) for label in labels]
@@ -87,8 +85,8 @@ def _convert(
     failed = list(dict.fromkeys(message for plan in plans for message in plan.refused))
     for plan, strength in zip(plans, strengths, strict=True):
         if plan.jobs:
-            done = (lambda job: say(str(job.target), sys.stdout), band, stems)
-            failed += jobs.convert(plan.jobs, translator, _OUT.value, strength, route, Bar, *done)
+            more = (lambda job: say(str(job.target), sys.stdout), band, stems)
+            failed += jobs.convert(plan.jobs, translator, _OUT.value, strength, route, Bar, *more)
     existing = [target for plan in plans for target in plan.existing]
     if existing:
         print(f"left as they are, {len(existing)} in all: {existing[0]} ...; --overwrite replaces them")

@@ -40,6 +40,11 @@ class Band:
         if not 0 <= self.level <= LOUDEST:
             raise ConfigError(f"--band must lie in 0 to {LOUDEST:g}, not {self.level}")
 
+    @property
+    def label(self) -> str:
+        """Return what the names of files add for this band."""
+        return "-band" if self.level == 1 else f"-band{self.level:g}"
+
     def hear(self, source: Iterable[Array], sample_rate: int) -> LeadSheet:
         """Hear a song, float32 [n, C] blocks, as its accompanist does; it is held in memory as mono at 22,050 Hz."""
         mono = streams.resampled(streams.mixed(source, sample_rate), sample_rate, HEARD_AT)
