@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_a_script_says_first_how_it_is_run_and_help_repeats_it(path, help_of):
 def test_the_commands_that_are_told_use_flags_that_there_are(path, help_of):
     text = path.read_text().split('"""')[1] if path in SCRIPTS else path.read_text()
     for command in command_lines(text):
-        name, *arguments = command.split("`")[0].split()
+        name, *arguments = shlex.split(command.split("`")[0])
         flags = [argument for argument in arguments if argument.startswith("--")]
         assert len(flags) == len(arguments) or path in SCRIPTS, f"{command}: more than flags"
         for flag in flags:
