@@ -15,6 +15,7 @@ from gst_jax.conversion import jobs
 from gst_jax.conversion.accompaniment import BELOW, Band
 from gst_jax.conversion.translator import Translator
 from gst_jax.corpus.composition import MODES
+from gst_jax.presentation import notebook
 from gst_jax.sound import loudness
 
 RATE = 22_050
@@ -227,3 +228,17 @@ def test_a_song_without_a_beat_is_converted_without_a_band_and_it_is_said(tmp_pa
     names = [tmp_path / name / "song.rock.wav" for name in ("out", "plain")]
     assert names[0].read_bytes() == names[1].read_bytes()
     assert not list((tmp_path / "stems").iterdir())
+
+
+@pytest.mark.parametrize("channels", [0, 2])
+def test_a_notebook_has_a_band_too(song, channels, monkeypatch):
+    monkeypatch.setattr(Band, "hear", lambda *_: sheet_of())
+    source = song if channels else np.ascontiguousarray(song[:, 0])
+    to_rock = notebook.Converter("rock", Translator.bypass("pretrained/folk_rock", "rock"))
+    alone, both = (to_rock(source, RATE, band=level).samples for level in (0.0, 1.0))
+    assert alone.shape == both.shape == source.shape
+    assert np.sqrt(np.mean(np.square(both - alone))) > 0.1 * np.sqrt(np.mean(np.square(alone)))
+    unsure = dataclasses.replace(sheet_of(), confidence=Confidence(0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(Band, "hear", lambda *_: unsure)
+    with pytest.warns(sound.AudioWarning, match="No steady beat"):
+        np.testing.assert_array_equal(to_rock(source, RATE, band=1.0).samples, alone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from gst_jax.band import hearing, playing
 from gst_jax.band.lead_sheet import LeadSheet
 from gst_jax.config import ConfigError
-from gst_jax.sound import loudness, streams
+from gst_jax.sound import AudioWarning, loudness, streams
 from gst_jax.types import Array
 
 HEARD_AT = 22_050  # Hz
@@ -88,6 +89,25 @@ class Band:
                     yield song_gain * ours + theirs
 
             yield from streams.limited(mixed(), sample_rate, ceiling or peak)
+
+    def over(self, song: Array, source: Array, sample_rate: int) -> Array:
+        """Add the band to a whole song, as `along` does; where it stays silent, a warning says why.
+
+        Args:
+            song: float32 [N] or [N, C].
+            source: what it was converted from, of the same shape, which the band listens to.
+            sample_rate: Hz.
+
+        Returns:
+            float32 of the same shape.
+        """
+        source = np.asarray(source, np.float32)
+        sheet = self.hear([source.reshape(len(source), -1)], sample_rate)
+        if reason := hearing.why_silent(sheet):
+            warnings.warn(reason, AudioWarning, stacklevel=2)
+            return song
+        blocks = self.along([song.reshape(len(song), -1)], sheet, sample_rate)
+        return np.concatenate(list(blocks)).reshape(song.shape)
 
     def _gains(self, song: streams.Spool, band: streams.Spool, sample_rate: int) -> tuple[np.float32, np.float32]:
         """Return what to multiply song and band by."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gst_jax import config, data, evaluation, sound
+from gst_jax.conversion.accompaniment import Band
 from gst_jax.conversion.translator import Translator
 from gst_jax.evaluation import held_out
 from gst_jax.learning import loop
@@ -48,13 +49,16 @@ class Converter:
     genre: str
     translator: Translator
 
-    def __call__(self, song: PathLike | Array, rate: int | None = None, strength: float = 1.0) -> Song:
+    def __call__(
+        self, song: PathLike | Array, rate: int | None = None, strength: float = 1.0, band: float = 0.0
+    ) -> Song:
         """Convert a file, or samples with their rate.
 
         Args:
             song: a path, or float samples [N] or [N, channels].
             rate: of the samples, in Hz; a file has its own.
             strength: 0 gives the song back, 1 converts wholly.
+            band: how loud a band of the genre plays along: 0 not at all, 1 well, 2 twice that.
 
         Raises:
             ValueError: when there are samples without a rate, or what is given cannot be converted.
@@ -64,7 +68,9 @@ class Converter:
             song, rate = wave.samples, wave.sample_rate
         if rate is None:
             raise ValueError("samples need their rate in Hz, as in to_jazz(samples, 44_100)")
-        return Song(self.translator(song, rate, strength), rate)
+        musicians = Band(self.genre, band) if band else None
+        made = self.translator(song, rate, strength)
+        return Song(made if musicians is None else musicians.over(made, song, rate), rate)
 
     def __repr__(self) -> str:
         """Say what a call gives."""
