@@ -97,4 +97,4 @@ def test_the_rooms_are_few_and_so_are_the_arrows_between_them():
         arrows |= {(room, room_of(module)) for module in imports_of(path)}
     arrows = {(room, other) for room, other in arrows if other not in {None, room}}
     rooms = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in FILES} - {"__init__"}
-    assert len(rooms) <= 16 and len(arrows) <= 62, (len(rooms), len(arrows))
+    assert len(rooms) <= 17 and len(arrows) <= 66, (len(rooms), len(arrows))
