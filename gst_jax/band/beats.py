@@ -167,7 +167,7 @@ def _smoothed(places: Array, trust: Array) -> Array:
 
 
 def _extended(times: Array, seconds: float) -> Array:
-    """Carry beats on, at their first and last tempo, to the ends of a song that may have been cut a little short."""
+    """Carry beats on at their first and last tempo to the ends of the song, which may be cut a little short."""
     first, last = (float(np.median(np.diff(part))) for part in (times[: _SMOOTHED + 1], times[-_SMOOTHED - 1 :]))
     before = times[0] - first * np.arange(int(times[0] / first + _SLACK), 0, -1)
     after = times[-1] + last * np.arange(1, int((seconds - times[-1]) / last + _SLACK) + 1)

@@ -21,6 +21,7 @@ LOWEST_PITCH, PITCHES = 28, 72  # MIDI: from the lowest string of a bass, six oc
 
 _ONSETS = AudioConfig(sample_rate=RATE, n_fft=1024, hop_length=HOP, n_mels=64, f_min=30.0, f_max=10_000.0)
 _PITCHES = AudioConfig(sample_rate=RATE, n_fft=8192, hop_length=PITCH_HOP)
+_BINS = int(440 * 2 ** ((LOWEST_PITCH + PITCHES - 69) / 12) * _PITCHES.n_fft / RATE) + 2  # up to the highest pitch
 _BLOCK = 2**20  # samples measured at a time: an hour needs no gigabytes
 _CONTEXT = 2**14  # samples around them, more than a window and its lag
 _LOW_BANDS = 5  # of the mel bands: below 200 Hz
@@ -68,7 +69,7 @@ def measure(samples: Array, rate: int) -> Features:
         rises.append(_rises(sound.log_mel(gain * block, _ONSETS))[kept])
         energy.append(uniform_filter1d(np.square(block), HOP, mode="constant")[::HOP][kept])
         kept = slice(before // PITCH_HOP, -(-(before + count) // PITCH_HOP))
-        partials.append(_partials(np.abs(sound.stft(gain * block, _PITCHES)[kept])))
+        partials.append(_partials(np.abs(sound.stft(gain * block, _PITCHES)[kept, :_BINS])))
     rise = np.concatenate(rises)
     pitches, purity, tuning = _tuned(partials)
     return Features(
@@ -114,15 +115,16 @@ def _partials(magnitude: Array) -> tuple[int, Array, Array, Array]:
     # A parabola through three points in dB is where the window's main lobe has its top.
     exact = place + 1 + 0.5 * (below - above) / (below - 2 * peak + above)
     pitch = 69 + 12 * np.log2(exact * (RATE / _PITCHES.n_fft) / 440.0)
-    return len(magnitude), frame, pitch.astype(np.float32), np.sqrt(middle[frame, place])
+    return len(magnitude), frame.astype(np.int32), pitch.astype(np.float32), np.sqrt(middle[frame, place])
 
 
 def _tuned(partials: list[tuple[int, Array, Array, Array]]) -> tuple[Array, float, float]:
     """Gather partials into semitones of the song's own tuning: [P, PITCHES], the purity, the tuning in cents."""
-    pitch, strength = (np.concatenate([part[column] for part in partials]) for column in (2, 3))
-    inside = (pitch > LOWEST_PITCH + 20) & (pitch < LOWEST_PITCH + PITCHES)  # where a semitone is many bins
-    turns = np.sum(strength[inside] * np.exp(2j * np.pi * pitch[inside]))
-    purity = float(np.abs(turns) / max(float(strength[inside].sum()), 1e-9))
+    turns, total = 0j, 1e-9
+    for _, _, pitch, strength in partials:
+        inside = (pitch > LOWEST_PITCH + 20) & (pitch < LOWEST_PITCH + PITCHES)  # where a semitone is many bins
+        turns += complex(np.sum(strength[inside] * np.exp(2j * np.pi * pitch[inside])))
+        total += float(strength[inside].sum())
     offset = float(np.angle(turns) / (2 * np.pi))
     rows = []
     for count, frame, pitch, strength in partials:
@@ -132,4 +134,4 @@ def _tuned(partials: list[tuple[int, Array, Array, Array]]) -> tuple[Array, floa
         inside = (key >= 0) & (key < PITCHES)
         flat = np.bincount(frame[inside] * PITCHES + key[inside], strength[inside], count * PITCHES)
         rows.append(flat.reshape(count, PITCHES).astype(np.float32))
-    return np.concatenate(rows), purity, 100 * offset
+    return np.concatenate(rows), abs(turns) / total, 100 * offset

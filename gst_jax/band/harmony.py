@@ -111,24 +111,43 @@ def chord_fit(bars: BarChroma, keys: list[tuple[int, int]]) -> Array:
 
 
 def harmonise(bars: BarChroma) -> Harmony:
-    """Find the key and the chords that explain bars best, by Viterbi search in every key at once."""
+    """Find the key and the chords that explain bars best, by Viterbi search in every key at once.
+
+    Phrases may begin with the first bar, or one to three bars later where the song was cut or has an upbeat.
+    """
     fits = _fits(bars)
-    fits[:, :, 0, 0] += _FIRST - _PHRASE
-    fits[:, :, ::PHRASE_BARS, 0] += _PHRASE
     fits[:, :, -1, 0] += _LAST
+    found = [_search(fits, start) for start in range(PHRASE_BARS)]
+    scores, paths, fits = max(found, key=lambda one: float(one[0].max()))
+    tonic, mode = (int(place) for place in np.unravel_index(scores.argmax(), scores.shape))
+    chords = tuple(paths[tonic, mode].tolist())
+    chances = _softmax(_SURENESS * fits[tonic, mode])[np.arange(len(chords)), chords]
+    return Harmony(tonic, MODES[mode], chords, _scale_chance(scores, tonic, mode, len(chords)), float(chances.mean()))
+
+
+def _search(fits: Array, start: int) -> tuple[Array, Array, Array]:
+    """Find the best chords in each key, where the phrases begin at bar `start`, 0 to 3.
+
+    Args:
+        fits: log-likelihoods [12, modes, bars, 7].
+        start: the bar.
+
+    Returns:
+        The score of each key [12, modes], its chords [12, modes, bars], the log-likelihoods with the phrases' share.
+    """
+    fits = fits.copy()
+    fits[:, :, start::PHRASE_BARS, 0] += _PHRASE
+    if start == 0:
+        fits[:, :, 0, 0] += _FIRST - _PHRASE
     best, choices = fits[:, :, 0], []
     for bar in range(1, fits.shape[2]):
         reached = best[..., :, None] - _STAY * np.eye(7)
         choices.append(reached.argmax(axis=2))
         best = reached.max(axis=2) + fits[:, :, bar]
-    scores = best.max(axis=2)
-    tonic, mode = (int(place) for place in np.unravel_index(scores.argmax(), scores.shape))
-    path = [int(best[tonic, mode].argmax())]
+    path = [best.argmax(axis=2)]
     for choice in reversed(choices):
-        path.append(int(choice[tonic, mode, path[-1]]))
-    chords = tuple(reversed(path))
-    chances = _softmax(_SURENESS * fits[tonic, mode])[np.arange(len(chords)), chords]
-    return Harmony(tonic, MODES[mode], chords, _scale_chance(scores, tonic, mode, len(chords)), float(chances.mean()))
+        path.append(np.take_along_axis(choice, path[-1][..., None], 2)[..., 0])
+    return best.max(axis=2), np.stack(path[::-1], axis=2), fits
 
 
 def _scale_chance(scores: Array, tonic: int, mode: int, bars: int) -> float:
