@@ -9,6 +9,7 @@ import numpy as np
 
 from gst_jax.band.hearing import why_silent
 from gst_jax.band.lead_sheet import LeadSheet
+from gst_jax.conversion import accompaniment
 from gst_jax.conversion.accompaniment import Band
 
 RIGHT, UNCONVERTED = "conversion with band", "song with band, unconverted"
@@ -29,7 +30,7 @@ def make_methods(
         rate: Hz.
     """
     band = Band(target)
-    sheets = {song.tobytes(): band.hear([song[:, None]], rate) for song in songs}
+    sheets = {song.tobytes(): accompaniment.hear([song[:, None]], rate) for song in songs}
     alone = {song.tobytes(): convert(song) for song in songs}
     others = dict(zip(sheets, [*list(sheets.values())[1:], *list(sheets.values())[:1]], strict=True))
 

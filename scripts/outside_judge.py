@@ -44,7 +44,6 @@ METHODS = (
     "distortion",
     "musaicing",
     "untrained generator",
-    *band_rows.METHODS,
 )
 KINDS = ("own tunes", "bank", "mma", "real")
 _WEIGHTS = flags.DEFINE_string("weights", None, "wheel of musicnn", required=True)
@@ -53,7 +52,12 @@ _SPLIT = flags.DEFINE_enum("split", "test", ["validation", "test"], "choose by v
 _ELSEWHERE = flags.DEFINE_string("elsewhere", "elsewhere", "folder made by scripts/elsewhere.py")
 _REAL = flags.DEFINE_string("real", "recordings", "folder of real recordings, one folder per genre")
 _EXCEPT = flags.DEFINE_list("except", [], "names of real recordings that a run learned from, without suffix")
-_METHODS = flags.DEFINE_multi_enum("method", list(METHODS), METHODS, "one to measure; may be repeated (default: all)")
+_METHODS = flags.DEFINE_multi_enum(
+    "method",
+    list(METHODS),
+    [*METHODS, *band_rows.METHODS],
+    "one to measure; may be repeated (default: all without a band)",
+)
 _KINDS = flags.DEFINE_multi_enum("kind", list(KINDS), KINDS, "music to judge by; may be repeated (default: all)")
 _OUT = flags.DEFINE_string("out", None, "JSON file to write", required=True)
 

@@ -11,7 +11,7 @@ from gst_jax import sound
 from gst_jax.band import midi, playing
 from gst_jax.band.lead_sheet import Confidence, LeadSheet
 from gst_jax.config import ConfigError
-from gst_jax.conversion import jobs
+from gst_jax.conversion import accompaniment, jobs
 from gst_jax.conversion.accompaniment import BELOW, Band
 from gst_jax.conversion.translator import Translator
 from gst_jax.corpus.composition import MODES
@@ -185,8 +185,9 @@ def test_midi_has_the_songs_bars_and_what_the_band_plays(tmp_path):
         np.testing.assert_allclose(found, sorted(note.onset for note in notes), atol=0.005)
 
 
-def convert(song_file, out, stems=None, band=None, overwrite=False):
-    plan = jobs.plan([song_file], out, "rock", overwrite=overwrite)
+def convert(inputs, out, stems=None, band=None, overwrite=False):
+    inputs = inputs if isinstance(inputs, list) else [inputs]
+    plan = jobs.plan(inputs, out, "rock", overwrite=overwrite)
     stems = jobs.Stems(stems, overwrite) if stems else None
     still = Translator.bypass("pretrained/folk_rock", "rock")
     return jobs.convert(plan.jobs, still, out, 1.0, "gain", band=band, stems=stems)
@@ -194,7 +195,7 @@ def convert(song_file, out, stems=None, band=None, overwrite=False):
 
 @pytest.fixture
 def song_file(tmp_path, song, monkeypatch):
-    monkeypatch.setattr(Band, "hear", lambda *_: sheet_of())
+    monkeypatch.setattr(accompaniment, "hear", lambda *_: sheet_of())
     sound.write_wave(tmp_path / "song.wav", song, RATE, subtype="PCM_16")
     return tmp_path / "song.wav"
 
@@ -219,9 +220,22 @@ def test_stems_that_exist_are_left_and_said(tmp_path, song_file):
     assert (tmp_path / "stems/song.rock.band.mid").read_bytes() != b"mine"
 
 
+def test_a_stem_never_replaces_an_input_or_another_stem(tmp_path, song_file, song):
+    """Refused before the work, whatever --overwrite says."""
+    stem = tmp_path / "song.rock.band.wav"
+    sound.write_wave(stem, song, RATE)
+    before = stem.read_bytes()
+    with pytest.raises(ConfigError, match="song.rock.band.wav is an input"):
+        convert([song_file, stem], tmp_path / "out", tmp_path, Band("rock"), overwrite=True)
+    sound.write_wave(tmp_path / "song.flac", song, RATE)
+    with pytest.raises(ConfigError, match="would both become"):
+        convert([song_file, tmp_path / "song.flac"], tmp_path / "out", tmp_path / "stems", Band("rock"))
+    assert stem.read_bytes() == before and not (tmp_path / "stems").exists()
+
+
 def test_a_song_without_a_beat_is_converted_without_a_band_and_it_is_said(tmp_path, song_file, monkeypatch):
     unsure = dataclasses.replace(sheet_of(), confidence=Confidence(0.0, 0.0, 0.0, 0.0))
-    monkeypatch.setattr(Band, "hear", lambda *_: unsure)
+    monkeypatch.setattr(accompaniment, "hear", lambda *_: unsure)
     with pytest.warns(sound.AudioWarning, match=r"song.wav: No steady beat was heard, so the band stays silent"):
         assert not convert(song_file, tmp_path / "out", tmp_path / "stems", Band("rock"))
     convert(song_file, tmp_path / "plain")
@@ -232,13 +246,13 @@ def test_a_song_without_a_beat_is_converted_without_a_band_and_it_is_said(tmp_pa
 
 @pytest.mark.parametrize("channels", [0, 2])
 def test_a_notebook_has_a_band_too(song, channels, monkeypatch):
-    monkeypatch.setattr(Band, "hear", lambda *_: sheet_of())
+    monkeypatch.setattr(accompaniment, "hear", lambda *_: sheet_of())
     source = song if channels else np.ascontiguousarray(song[:, 0])
     to_rock = notebook.Converter("rock", Translator.bypass("pretrained/folk_rock", "rock"))
     alone, both = (to_rock(source, RATE, band=level).samples for level in (0.0, 1.0))
     assert alone.shape == both.shape == source.shape
     assert np.sqrt(np.mean(np.square(both - alone))) > 0.1 * np.sqrt(np.mean(np.square(alone)))
     unsure = dataclasses.replace(sheet_of(), confidence=Confidence(0.0, 0.0, 0.0, 0.0))
-    monkeypatch.setattr(Band, "hear", lambda *_: unsure)
+    monkeypatch.setattr(accompaniment, "hear", lambda *_: unsure)
     with pytest.warns(sound.AudioWarning, match="No steady beat"):
         np.testing.assert_array_equal(to_rock(source, RATE, band=1.0).samples, alone)

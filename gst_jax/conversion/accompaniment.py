@@ -10,16 +10,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from gst_jax.band import hearing, playing
+from gst_jax.band.features import RATE as HEARD_AT
 from gst_jax.band.lead_sheet import LeadSheet
 from gst_jax.config import ConfigError
 from gst_jax.sound import AudioWarning, loudness, streams
 from gst_jax.types import Array
 
-HEARD_AT = 22_050  # Hz
 BELOW = -8.0  # dB of the band against the song where it plays, at level 1: by the outside judge, on validation
-LOUDEST = 2.0
+LOUDEST = 2.0  # level
 _BLOCK = 0.5  # seconds of which loudness is taken at a time
 _SILENT = 1e-6  # of its loudest half second: there the band does not play
+
+
+def hear(source: Iterable[Array], sample_rate: int) -> LeadSheet:
+    """Hear a song, float32 [n, C] blocks, as its accompanist does; it is held in memory as mono at `HEARD_AT`."""
+    mono = streams.resampled(streams.mixed(source, sample_rate), sample_rate, HEARD_AT)
+    return hearing.hear(np.concatenate(list(mono)), HEARD_AT)
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,6 @@ class Band:
     def label(self) -> str:
         """Return what the names of files add for this band."""
         return "-band" if self.level == 1 else f"-band{self.level:g}"
-
-    def hear(self, source: Iterable[Array], sample_rate: int) -> LeadSheet:
-        """Hear a song, float32 [n, C] blocks, as its accompanist does; it is held in memory as mono at 22,050 Hz."""
-        mono = streams.resampled(streams.mixed(source, sample_rate), sample_rate, HEARD_AT)
-        return hearing.hear(np.concatenate(list(mono)), HEARD_AT)
 
     def along(
         self,
@@ -102,7 +103,7 @@ class Band:
             float32 of the same shape.
         """
         source = np.asarray(source, np.float32)
-        sheet = self.hear([source.reshape(len(source), -1)], sample_rate)
+        sheet = hear([source.reshape(len(source), -1)], sample_rate)
         if reason := hearing.why_silent(sheet):
             warnings.warn(reason, AudioWarning, stacklevel=2)
             return song

@@ -17,7 +17,7 @@ from gst_jax import sound
 from gst_jax.band import midi
 from gst_jax.band.hearing import why_silent
 from gst_jax.config import ConfigError
-from gst_jax.conversion import synthesis
+from gst_jax.conversion import accompaniment, synthesis
 from gst_jax.conversion.accompaniment import Band
 from gst_jax.conversion.translator import Translator
 from gst_jax.runs.atomic import sweep
@@ -56,16 +56,28 @@ class Stems:
     folder: Path
     overwrite: bool = False
 
-    def of(self, job: Job, out: Path) -> dict[str, Path]:
-        """Return the path of each stem that may be written, its folder made; one that exists is left, and said."""
+    def of(self, jobs: list[Job], out: Path) -> list[dict[str, Path]]:
+        """Return for each job the paths of the stems that may be written; those that exist are left, and said.
+
+        Args:
+            jobs: of a plan.
+            out: the folder given to `plan`.
+
+        Raises:
+            ConfigError: when a stem would be an input or another output.
+        """
+        places = [self._places(job, out) for job in jobs]
+        stems = [(job.source, path) for job, found in zip(jobs, places, strict=True) for path in found.values()]
+        _check_targets([*((job.source, job.target) for job in jobs), *stems])
+        left = [] if self.overwrite else [path for _, path in stems if path.exists()]
+        for path in left:
+            warnings.warn(f"{path} exists and is left; --overwrite replaces it", AudioWarning, stacklevel=2)
+        return [{name: path for name, path in found.items() if path not in left} for found in places]
+
+    def _places(self, job: Job, out: Path) -> dict[str, Path]:
         place = self.folder / job.target.relative_to(out).with_suffix("")
-        place.parent.mkdir(parents=True, exist_ok=True)
         endings = {"song": ".song.wav", "band": ".band.wav", "midi": ".band.mid"}
-        paths = {name: place.with_name(_shortened(place.name, ending)) for name, ending in endings.items()}
-        for path in paths.values():
-            if path.exists() and not self.overwrite:
-                warnings.warn(f"{path} exists and is left; --overwrite replaces it", AudioWarning, stacklevel=2)
-        return {name: path for name, path in paths.items() if self.overwrite or not path.exists()}
+        return {name: place.with_name(_shortened(place.name, ending)) for name, ending in endings.items()}
 
 
 def plan(
@@ -105,7 +117,7 @@ def plan(
             jobs.append(_job(source, Path(out, place), label, format, bit_rate))
         except AudioError as error:
             refused.append(str(error))
-    _check_targets(jobs)
+    _check_targets([(job.source, job.target) for job in jobs])
     existing = [] if overwrite else [job.target for job in jobs if job.target.exists()]
     return Plan([job for job in jobs if job.target not in set(existing)], existing, refused, foreign)
 
@@ -138,18 +150,21 @@ def convert(
         A message for each file that could not be converted after all; the others are done.
 
     Raises:
+        ConfigError: when a stem would be an input or another output.
         OSError: when the folder cannot be written to, or the disk is full; files done before stay.
     """
     jobs, failed = list(jobs), []
+    places = [{} for _ in jobs] if stems is None else stems.of(jobs, Path(out))
     _check_writable(Path(out))
     passes = (4 if strength > 0 else 2) + (band is not None)  # a file is read thrice or once, heard, written
     seconds = passes * sum(job.header.frames / job.header.sample_rate for job in jobs)
     bar = None if progress is None else progress(total=seconds, desc="converting", unit="s", unit_scale=1 / passes)
-    for job in jobs:
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        sweep(job.target.parent)
+    for job, apart in zip(jobs, places, strict=True):
+        for folder in {path.parent for path in (job.target, *apart.values())}:
+            folder.mkdir(parents=True, exist_ok=True)
+            sweep(folder)
         try:
-            _convert(job, translator, strength, route, bar, band, None if stems is None else stems.of(job, Path(out)))
+            _convert(job, translator, strength, route, bar, band, apart)
         except ValueError as error:
             failed.append(str(error) if isinstance(error, AudioError) else f"{job.source}: {error}")
         else:
@@ -166,9 +181,9 @@ def _convert(
     route: str,
     bar: Any,
     band: Band | None,
-    stems: dict[str, Path] | None,
+    apart: dict[str, Path],
 ) -> None:
-    rate, channels = job.header.sample_rate, job.header.channels
+    rate = job.header.sample_rate
     gain = _gain_into(job)
 
     def read() -> Iterator[Array]:
@@ -176,24 +191,28 @@ def _convert(
 
     ceiling = loudness.CEILING if job.kind.clips else None
     converted = translator.stream(read, rate, strength, route, ceiling)
+    if band is None:
+        _write(job, converted, bar)
+        return
+    sheet = accompaniment.hear(read(), rate)
+    if reason := why_silent(sheet):
+        warnings.warn(f"{job.source}: {reason}", AudioWarning, stacklevel=2)
+        _write(job, converted, bar)
+        return
     with closing(streams.Spool()) as song, closing(streams.Spool()) as part:
-        if band is not None:
-            sheet = band.hear(read(), rate)
-            if reason := why_silent(sheet):
-                warnings.warn(f"{job.source}: {reason}", AudioWarning, stacklevel=2)
-            else:
-                converted = band.along(converted, sheet, rate, ceiling, (song, part) if stems else None)
-        with closing(streams.ahead(converted, _AHEAD)) as blocks:  # or a failed write would leave its thread at work
-            shown, tags = _shown(blocks, rate, bar), sound.read_tags(job.source, job.header)
-            sound.write_blocks(job.target, shown, rate, channels, job.kind, tags)
-        if band is not None and stems and song.end:
-            for name, spool in (("song", song), ("band", part)):
-                if path := stems.get(name):
-                    sound.write_blocks(
-                        path, spool.blocks(), rate, channels, sound.choose_kind(path, rate, channels, "FLOAT")
-                    )
-            if path := stems.get("midi"):
-                midi.write(path, sheet, band.genre)
+        _write(job, band.along(converted, sheet, rate, ceiling, (song, part) if apart else None), bar)
+        for name, spool in (("song", song), ("band", part)):
+            if path := apart.get(name):
+                kind = sound.choose_kind(path, rate, job.header.channels, "FLOAT")
+                sound.write_blocks(path, spool.blocks(), rate, job.header.channels, kind)
+    if path := apart.get("midi"):
+        midi.write(path, sheet, band.genre)
+
+
+def _write(job: Job, made: Iterator[Array], bar: Any) -> None:
+    with closing(streams.ahead(made, _AHEAD)) as blocks:  # or a failed write would leave its thread at work
+        shown, tags = _shown(blocks, job.header.sample_rate, bar), sound.read_tags(job.source, job.header)
+        sound.write_blocks(job.target, shown, job.header.sample_rate, job.header.channels, job.kind, tags)
 
 
 def _gain_into(job: Job) -> np.float32:
@@ -266,19 +285,17 @@ def _shortened(stem: str, ending: str) -> str:
     return stem + ending
 
 
-def _check_targets(jobs: list[Job]) -> None:
-    """Raise a ConfigError where an output would replace an input or another output."""
+def _check_targets(pairs: list[tuple[Path, Path]]) -> None:
+    """Raise a ConfigError where an output would replace an input or another output; each input with its output."""
     taken: dict[Path, Path] = {}
-    sources = {job.source.resolve() for job in jobs}
-    for job in jobs:
-        target = job.target.resolve()
+    sources = {source.resolve() for source, _ in pairs}
+    for source, path in pairs:
+        target = path.resolve()
         if target in sources:
-            raise ConfigError(
-                f"the output {job.target} is an input; choose another --out, an input is never replaced"
-            )
+            raise ConfigError(f"the output {path} is an input; choose another folder, an input is never replaced")
         if other := taken.get(target):
-            raise ConfigError(f"{other} and {job.source} would both become {job.target}; convert them one by one")
-        taken[target] = job.source
+            raise ConfigError(f"{other} and {source} would both become {path}; convert them one by one")
+        taken[target] = source
 
 
 def _check_writable(out: Path) -> None:
