@@ -41,7 +41,7 @@ def sheet_of(seconds=24.0, meter=4, bars=8, drift=0.0, **changes) -> LeadSheet:
 
 
 def played(sheet, genre, rate=RATE):
-    return np.concatenate(list(playing.play(sheet, genre, rate)))
+    return np.concatenate(list(playing.play(sheet, genre, rate, round(sheet.seconds * rate))))
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +127,27 @@ def test_a_song_of_many_parts_has_no_seam():
     for seam in (32, 64):
         assert steps[seam * 4 - 1] <= np.percentile(steps, 99)
         assert abs(level[seam * 4 :][:16].mean() - level[seam * 4 - 16 :][:16].mean()) < 2
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_051, 44_100])
+@pytest.mark.parametrize("more", [-13, -2, -1, 1, 2, 7, 44_100])
+def test_a_song_keeps_its_length_whatever_the_ear_rounds(rate, more):
+    """The sheet is of sound at another rate, so its seconds are not quite the song's."""
+    sheet = sheet_of(bars=4, seconds=10.0)
+    alone = 0.1 * np.random.default_rng(0).standard_normal((10 * rate + more, 2)).astype(np.float32)
+    assert np.concatenate(list(Band("jazz").along([alone], sheet, rate))).shape == alone.shape
+
+
+@pytest.mark.parametrize("odd", [1, 7, 13])
+def test_a_heard_song_keeps_its_length(odd):
+    rate = 44_100
+    time = np.arange(12 * rate + odd) / rate
+    pulse = np.exp(-8 * (time % 0.5)) * np.sin(2 * np.pi * 220 * time)
+    alone = (0.2 * pulse[:, None]).astype(np.float32)
+    sheet = accompaniment.hear([alone], rate)
+    assert round(sheet.seconds * rate) != len(alone)  # else this would prove nothing
+    sheet = dataclasses.replace(sheet_of(bars=4), seconds=sheet.seconds)
+    assert np.concatenate(list(Band("rock").along([alone], sheet, rate))).shape == alone.shape
 
 
 @pytest.mark.parametrize("channels", [1, 2, 6])

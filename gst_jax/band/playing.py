@@ -63,22 +63,23 @@ def seat(genre: str) -> Orchestration:
     return orchestrate(genre, draw_seats(rng), rng)
 
 
-def play(sheet: LeadSheet, genre: str, sample_rate: int) -> Iterator[Array]:
+def play(sheet: LeadSheet, genre: str, sample_rate: int, length: int) -> Iterator[Array]:
     """Play along with a song, part by part, so that memory does not grow with its length.
 
     Args:
         sheet: the song.
         genre: one of `GENRES`.
         sample_rate: Hz of the song.
+        length: of the song, in samples; the sheet's seconds are rounded where it was heard at another rate.
 
     Yields:
-        float32 [n, 2], together exactly as long as the song; silent where the band does not play.
+        float32 [n, 2], together exactly so long; silent where the band does not play.
     """
     whole = arrange(sheet, genre)
     players = seat(genre)
     faders: dict[Instrument | Kit, float] = {}
     lines = sheet.beats[:-1][:: sheet.meter * _PART_BARS] - _MARGIN
-    edges = [*(max(0, round(line * sample_rate)) for line in lines), round(sheet.seconds * sample_rate)]
+    edges = [*(min(max(round(line * sample_rate), 0), length) for line in lines), length]
     yield np.zeros((edges[0], 2), np.float32)
     ringing = np.zeros((0, 2), np.float32)
     for first, last in itertools.pairwise(edges):

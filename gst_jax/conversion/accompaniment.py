@@ -64,7 +64,7 @@ class Band:
 
         Args:
             song: blocks float32 [n, C].
-            sheet: what the band plays from, as long.
+            sheet: what the band plays from.
             sample_rate: Hz.
             ceiling: that no true peak shall exceed; None: the usual one, or the song's own peak where that is higher.
             stems: get song and band as they are in the mix, before its peaks are limited.
@@ -77,7 +77,7 @@ class Band:
             for block in song:
                 alone.append(block)
                 peak = max(peak, float(np.abs(block).max(initial=0)))
-            for block in playing.play(sheet, self.genre, sample_rate):
+            for block in playing.play(sheet, self.genre, sample_rate, alone.end):
                 band.append(block)
             song_gain, band_gain = self._gains(alone, band, sample_rate)
 
