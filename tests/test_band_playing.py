@@ -1,6 +1,7 @@
 """A band plays along: on the song's beats, in its key and tuning, as long as the song, and nothing is lost."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pretty_midi
@@ -206,12 +207,12 @@ def test_midi_has_the_songs_bars_and_what_the_band_plays(tmp_path):
         np.testing.assert_allclose(found, sorted(note.onset for note in notes), atol=0.005)
 
 
-def convert(inputs, out, stems=None, band=None, overwrite=False):
+def convert(inputs, out, stems=None, band=None, overwrite=False, progress=None):
     inputs = inputs if isinstance(inputs, list) else [inputs]
     plan = jobs.plan(inputs, out, "rock", overwrite=overwrite)
     stems = jobs.Stems(stems, overwrite) if stems else None
     still = Translator.bypass("pretrained/folk_rock", "rock")
-    return jobs.convert(plan.jobs, still, out, 1.0, "gain", band=band, stems=stems)
+    return jobs.convert(plan.jobs, still, out, 1.0, "gain", progress, band=band, stems=stems)
 
 
 @pytest.fixture
@@ -239,6 +240,29 @@ def test_stems_that_exist_are_left_and_said(tmp_path, song_file):
     assert (tmp_path / "stems/song.rock.band.mid").read_text() == "mine"
     convert(song_file, tmp_path / "out", tmp_path / "stems", Band("rock"), overwrite=True)
     assert (tmp_path / "stems/song.rock.band.mid").read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize("sure", [1.0, 0.0])
+def test_progress_is_whole_with_and_without_the_band(tmp_path, song_file, monkeypatch, sure):
+    sheet = dataclasses.replace(sheet_of(), confidence=Confidence(sure, sure, sure, sure))
+    monkeypatch.setattr(accompaniment, "hear", lambda source, rate: [*source] and sheet)
+    bars = []
+
+    class Counting:
+        def __init__(self, total, **_):
+            self.total, self.done = total, 0.0
+            bars.append(self)
+
+        def update(self, done):
+            self.done += done
+
+        def close(self):
+            pass
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sound.AudioWarning)
+        assert not convert(song_file, tmp_path / "out", band=Band("rock"), progress=Counting)
+    assert bars[0].done == pytest.approx(bars[0].total, rel=1e-3)
 
 
 def test_a_stem_never_replaces_an_input_or_another_stem(tmp_path, song_file, song):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -59,6 +59,7 @@ class Band:
         sample_rate: int,
         ceiling: float | None = None,
         stems: tuple[streams.Spool, streams.Spool] | None = None,
+        shown: Callable[[Iterable[Array]], Iterable[Array]] = iter,
     ) -> Iterator[Array]:
         """Add the band to a song, which stays as loud as it was.
 
@@ -68,6 +69,7 @@ class Band:
             sample_rate: Hz.
             ceiling: that no true peak shall exceed; None: the usual one, or the song's own peak where that is higher.
             stems: get song and band as they are in the mix, before its peaks are limited.
+            shown: passes on what the band plays while it plays, [n, 2] each, as a progress bar does.
 
         Yields:
             float32 [n, C], together as long as the song.
@@ -77,7 +79,7 @@ class Band:
             for block in song:
                 alone.append(block)
                 peak = max(peak, float(np.abs(block).max(initial=0)))
-            for block in playing.play(sheet, self.genre, sample_rate, alone.end):
+            for block in shown(playing.play(sheet, self.genre, sample_rate, alone.end)):
                 band.append(block)
             song_gain, band_gain = self._gains(alone, band, sample_rate)
 

@@ -156,7 +156,8 @@ def convert(
     jobs, failed = list(jobs), []
     places = [{} for _ in jobs] if stems is None else stems.of(jobs, Path(out))
     _check_writable(Path(out))
-    passes = (4 if strength > 0 else 2) + (band is not None)  # a file is read thrice or once, heard, written
+    passes = 4 if strength > 0 else 2  # each file is read three times or once, then written
+    passes += 0 if band is None else 2  # and heard, and played along with
     seconds = passes * sum(job.header.frames / job.header.sample_rate for job in jobs)
     bar = None if progress is None else progress(total=seconds, desc="converting", unit="s", unit_scale=1 / passes)
     for job, apart in zip(jobs, places, strict=True):
@@ -197,10 +198,13 @@ def _convert(
     sheet = accompaniment.hear(read(), rate)
     if reason := why_silent(sheet):
         warnings.warn(f"{job.source}: {reason}", AudioWarning, stacklevel=2)
+        if bar is not None:
+            bar.update(job.header.frames / rate)  # that nobody will play
         _write(job, converted, bar)
         return
     with closing(streams.Spool()) as song, closing(streams.Spool()) as part:
-        _write(job, band.along(converted, sheet, rate, ceiling, (song, part) if apart else None), bar)
+        stems = (song, part) if apart else None
+        _write(job, band.along(converted, sheet, rate, ceiling, stems, lambda made: _shown(made, rate, bar)), bar)
         for name, spool in (("song", song), ("band", part)):
             if path := apart.get(name):
                 kind = sound.choose_kind(path, rate, job.header.channels, "FLOAT")
