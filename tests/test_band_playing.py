@@ -1,6 +1,7 @@
 """A band plays along: on the song's beats, in its key and tuning, as long as the song, and nothing is lost."""
 
 import dataclasses
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -128,6 +129,21 @@ def test_a_song_of_many_parts_has_no_seam():
     for seam in (32, 64):
         assert steps[seam * 4 - 1] <= np.percentile(steps, 99)
         assert abs(level[seam * 4 :][:16].mean() - level[seam * 4 - 16 :][:16].mean()) < 2
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_song():
+    def peak(parts):
+        bars = 32 * parts
+        sheet = sheet_of(seconds=bars * 4 * 60 / 112 + 3, bars=bars, phrases="A" * bars)
+        tracemalloc.start()
+        for _ in playing.play(sheet, "rock", 44_100, round(sheet.seconds * 44_100)):
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    assert peak(6) < 1.1 * peak(2)
 
 
 @pytest.mark.parametrize("rate", [8_000, 22_051, 44_100])
