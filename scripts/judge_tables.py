@@ -15,11 +15,12 @@ WITH_A_BAND = (
 
 
 def outside_judge(kind: str, file: str = "outside_judge.json", methods: Sequence[str] = METHODS) -> str:
-    """Kernel distance in the embedding of a music tagger, and gain in the target's tag, on one kind of music."""
+    """Kernel distance in the embedding of a music tagger, gain in the target's tag, MAUVE, on one kind of music."""
     found = {name: part for run in read(file)["runs"].values() for name, part in run[kind].items()}
 
     def cell(figures: dict[str, Any]) -> str:
-        return f"{interval(figures[STYLE], 2)}, {figures['called']:.2f}"
+        likeness = f", {figures['MAUVE'][0]:.2f}" if "MAUVE" in figures else ""
+        return f"{interval(figures[STYLE], 2)}, {figures['called']:.2f}{likeness}"
 
     made = next(iter(found.values()))["methods"]
     rows = across(found, [method for method in methods if method in made], cell)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import jax
 import librosa
+import mauve
 import numpy as np
 from jax import numpy as jnp
 
@@ -88,12 +89,14 @@ def compare(heard: dict[str, list[Heard]], goal: list[Heard], target: str, width
     """Measure what each method made of the songs, the untouched input among them, by the target's own tracks."""
     real = [windows for windows, _ in goal]
     distances = {method: distance(part, real, width) for method, part in heard.items()}
+    likeness = {method: mauve.mauve([windows for windows, _ in part], real) for method, part in heard.items()}
     shares = {method: share(part, target) for method, part in heard.items()}
     untouched, own = distances["untouched input"][0], share(goal, target)[0]
     before = shares["untouched input"][0]
     methods = {
         method: {
             "kernel distance to target": distances[method],
+            "MAUVE": likeness[method],
             "share of the target's tag": shares[method],
             "gain": 1 - distances[method][0] / untouched,
             "called": (shares[method][0] - before) / (own - before),

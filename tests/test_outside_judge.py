@@ -3,8 +3,10 @@
 import struct
 import zipfile
 
+import mauve
 import numpy as np
 import pytest
+import scipy.special
 import tagger
 import tensor_bundle
 
@@ -95,6 +97,8 @@ def test_untouched_songs_gain_nothing_and_the_target_itself_gains_all():
     assert gain["untouched input"] == 0 and called["untouched input"] == 0
     assert 0.5 < gain["conversion"] < 0.9  # half the way is three quarters of the squared distance
     assert gain["true target"] == pytest.approx(1, abs=0.05) and called["true target"] == pytest.approx(1)
+    likeness = {name: row["MAUVE"][0] for name, row in found["methods"].items()}
+    assert likeness["untouched input"] < likeness["conversion"] < likeness["true target"]
     distance = {name: row["kernel distance to target"][0] for name, row in found["methods"].items()}
     assert distance["true target"] < found["spread"] < distance["conversion"] < distance["untouched input"]
 
@@ -104,3 +108,22 @@ def test_the_middle_of_a_track_is_heard_and_a_short_one_whole():
     wave = np.arange(50 * rate)
     np.testing.assert_array_equal(tagger.middle(wave, rate), wave[15 * rate : 35 * rate])
     np.testing.assert_array_equal(tagger.middle(wave[:rate], rate), wave[:rate])
+
+
+def test_mauve_is_the_area_under_the_divergence_curve():
+    """Two sets that share nothing have the curve x = (1 - w)^5, y = w^5, whose area is 5 B(6, 5)."""
+    assert mauve.area(np.array([2, 0]), np.array([0, 3])) == pytest.approx(5 * scipy.special.beta(6, 5), rel=0.1)
+    assert mauve.area(np.array([1, 2, 3]), np.array([2, 4, 6])) == pytest.approx(1)
+    near, far = (mauve.area(np.array(one), np.array([5, 5])) for one in ([6, 4], [9, 1]))
+    assert far < near < 1
+    assert mauve.area(np.array([9, 1]), np.array([5, 5])) == pytest.approx(
+        mauve.area(np.array([5, 5]), np.array([9, 1]))
+    )
+
+
+def test_mauve_ranks_sets_of_tracks_by_how_near_they_are():
+    rng = np.random.default_rng(0)
+    goal, same, near, far = ([rng.normal(shift, 1.0, (12, 50)) for _ in range(8)] for shift in (0, 0, 0.3, 2))
+    alike, moved, other = (mauve.mauve(tracks, goal) for tracks in (same, near, far))
+    assert alike.value > 0.9 > moved.value > 0.1 > other.value
+    assert alike.low <= alike.value and moved.high < alike.low
