@@ -12,6 +12,7 @@ VERBS = {
     "prepare": "look over your music before training",
     "train": "learn two genres, from your folders or the built-in music",
     "evaluate": "measure how good a run is",
+    "export": "write a trained conversion for other programs",
     "bench": "measure how fast this machine is",
 }
 _HELP = """Turn a song of one genre into another.
