@@ -69,3 +69,23 @@ def blended(mean: Array, deviation: Array, song: Levels, share: float) -> tuple[
     moved = np.clip(song.mean - mean, -FURTHEST, FURTHEST)
     stretched = np.clip(song.deviation / deviation, 1 / STEEPEST, STEEPEST)
     return mean + weight * moved, deviation * (1 + weight * (stretched - 1))
+
+
+def divergence(mean: Array, deviation: Array, other_mean: Array, other_deviation: Array) -> Array:
+    """Return how far levels are from others, where one may be louder as a whole.
+
+    It is the Kullback-Leibler divergence of the first from the second, each band taken for a Gaussian.
+
+    Args:
+        mean: of each band, [..., M] dB.
+        deviation: of each band, [..., M] dB.
+        other_mean: [..., M] dB.
+        other_deviation: [..., M] dB.
+
+    Returns:
+        Its mean over the bands, in nats, [...].
+    """
+    moved = mean - other_mean
+    moved = moved - moved.mean(axis=-1, keepdims=True)
+    ratio = deviation / other_deviation
+    return ((moved / other_deviation) ** 2 / 2 + (ratio**2 - 1) / 2 - np.log(ratio)).mean(axis=-1)
