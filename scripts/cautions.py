@@ -2,11 +2,11 @@
 
     python scripts/cautions.py --real=DIR --except=NAME,NAME --out=results/cautions.json
 
-DIR holds a folder of recordings for each of folk, rock, jazz; NAME is the beginning of the name of a recording that the
-bundled models learned from. Of songs: how often is one that a model converts called nearer to the genre that it
+DIR holds a folder of recordings for each of folk, rock, jazz; NAME is the beginning of the name of a recording that
+the bundled models learned from. Of songs: how often is one that a model converts called nearer to the genre that it
 converts to, and how often is one of that genre? Of folders: how often are five recordings of one genre said to be
-no other music than five more, and those of two genres; and how often are MP3 copies of recordings found in another
-genre's folder, and recordings that are none?
+no other music than five more, and how often five of each of two genres? How often are MP3 copies of recordings found
+among them, and how often is what is none taken for one?
 """
 
 from __future__ import annotations

@@ -55,12 +55,11 @@ def cautions(a: Genre, b: Genre, audio: AudioConfig) -> list[str]:
         said.append(
             f"{a.name} and {b.name} differ no more than their recordings dealt out at random: little to learn"
         )
-    reach = {genre.name: _reach(genre, audio) for genre in (a, b)}
-    low, high = sorted(reach, key=lambda name: reach[name])
-    if reach[low] < _NARROWER * reach[high]:
+    (narrow, low), (wide, high) = sorted((_reach(genre, audio), genre.name) for genre in (a, b))
+    if narrow < _NARROWER * wide:
         said.append(
-            f"{low} mostly ends at {reach[low]:.0f} Hz, {high} at {reach[high]:.0f} Hz: the model would learn that "
-            "as style; take recordings that reach alike"
+            f"{low} mostly ends at {narrow:.0f} Hz, {high} at {wide:.0f} Hz: the model would learn that as style; "
+            "take recordings that reach alike"
         )
     return said
 
