@@ -20,7 +20,7 @@ DULL = Statistics(mean=tuple(np.linspace(10, -30, 64)), deviation=(8.0,) * 64, h
 BRIGHT = Statistics(mean=tuple(np.linspace(-10, 10, 64)), deviation=(5.0,) * 64, highest=(99.0,) * 64)
 LIKENESS = Likeness("dull", "bright", DULL, BRIGHT)
 TRANSLATOR = Translator(SETTINGS, lambda log_mel: log_mel, fine_structure.flat(SETTINGS), likeness=LIKENESS)
-SAID = "it sounds more like bright than dull; conversions of such songs are weaker"
+SAID = "it sounds more like bright than dull: expect less of its conversion"
 
 
 def song(statistics, frames=3000, louder=0.0):

@@ -37,7 +37,7 @@ class Likeness:
         }
         if apart[self.source] - apart[self.target] <= _CLEARLY:
             return ""
-        return f"it sounds more like {self.target} than {self.source}; conversions of such songs are weaker"
+        return f"it sounds more like {self.target} than {self.source}: expect less of its conversion"
 
     def warn(self, name: str, song: levels.Levels) -> None:
         """Give an AudioWarning where there is a doubt; `name` is the song's."""
