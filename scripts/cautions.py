@@ -25,7 +25,7 @@ from gst_jax import data, sound
 from gst_jax.config import Config, DataConfig
 from gst_jax.conversion.likeness import Likeness
 from gst_jax.corpus import library
-from gst_jax.data.cautions import find_copies
+from gst_jax.data.look import find_copies
 from gst_jax.data.recordings import open_recording
 from gst_jax.runs import provenance
 from gst_jax.runs.atomic import write_text

@@ -129,6 +129,6 @@ def test_prepare_and_train_say_it_and_the_table_fits_a_terminal(tmp_path, rng, c
     monkeypatch.setattr(estimate, "measure_pace", lambda *_: estimate.Pace(1.0, 0.1))
     prepare._prepare({"both": pair}, places, settings)
     shown = capsys.readouterr()
-    said = "a genre with a name/0.wav and b/5.wav are one recording, and 2 more are in both: keep each in one folder"
+    said = "a genre with a name/0.wav and b/5.wav are one recording (and 2 more): keep each in one folder"
     assert shown.err.count(said) == 1 and all(len(line) <= 80 for line in shown.out.splitlines())
     assert said in loop._counted(data.load_pair(pair, places, settings), settings.audio)

@@ -1,8 +1,8 @@
 """Serve batches of log-mel segments [B, T, M] as a pure function of (seed, step), from a mel cache on disk."""
 
 from gst_jax.data.batches import PARTS, Batches
-from gst_jax.data.cautions import cautions
 from gst_jax.data.genres import Genre, Track, load_genre, load_genres, split_tracks
+from gst_jax.data.look import cautions
 from gst_jax.data.recordings import read_mono
 from gst_jax.data.sources import (
     CORPUS,

@@ -14,7 +14,7 @@ from gst_jax.sound import levels
 from gst_jax.types import Array
 
 _ENOUGH_MINUTES = 2.0  # less is learned by heart before anything else is
-_LISTENED = 20_000  # frames of a recording, five minutes, that are looked at
+_LISTENED = 10_000  # frames of a recording, two and a half minutes, that are looked at
 
 _DIVISIONS, _UNLIKELY = 200, 0.05  # of recordings at random, of which so few may be as far apart as the genres
 _TELLING = 5  # recordings of a genre, at least: fewer can be divided in too few ways
@@ -46,7 +46,7 @@ def cautions(a: Genre, b: Genre, audio: AudioConfig) -> list[str]:
             said.append(f"only {seconds:.0f} s of {genre.name}: too little to learn from; half an hour is good")
     if copies := find_copies(a, b):
         (one, other), *more = copies
-        and_more = f", and {len(more)} more are in both" if more else ""
+        and_more = f" (and {len(more)} more)" if more else ""
         said.append(
             f"{a.name}/{one.path.name} and {b.name}/{other.path.name} are one recording{and_more}: "
             "keep each in one folder"
@@ -65,7 +65,7 @@ def cautions(a: Genre, b: Genre, audio: AudioConfig) -> list[str]:
 
 
 def _frames(genre: Genre) -> Iterator[Array]:
-    """Yield the frames [t, M] dB of each recording, five minutes at most."""
+    """Yield the frames [t, M] dB of each recording, two and a half minutes at most."""
     for track in genre.recordings:
         yield genre.log_mel[track.start : track.start + min(track.frames, _LISTENED)]
 
@@ -135,8 +135,8 @@ def _fingerprints(recordings: Iterable[Array]) -> tuple[Array, Array, Array]:
         blurred = (sums[_BLUR:] - sums[:-_BLUR]) / _BLUR
         slopes = np.diff(blurred, axis=1)
         bits = slopes[_LATER:] > slopes[:-_LATER]
-        times = np.flatnonzero(blurred[_LATER:].max(axis=1, initial=sound.LOG_MEL_FLOOR) > levels.PAUSE)
-        found.append((bits[times] @ (1 << np.arange(_BANDS - 1)), np.full(len(times), number), times))
-    prints, tracks, times = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        loud = np.flatnonzero(blurred[_LATER:].max(axis=1, initial=sound.LOG_MEL_FLOOR) > levels.PAUSE)
+        found.append((bits[loud] @ (1 << np.arange(_BANDS - 1)), np.full(len(loud), number), loud))
+    prints, tracks, times = (np.concatenate(parts, dtype=np.int32) for parts in zip(*found, strict=True))
     order = np.argsort(prints, kind="stable")
     return prints[order], tracks[order], times[order]
