@@ -12,6 +12,7 @@ VERBS = {
     "prepare": "look over your music before training",
     "train": "learn two genres, from your folders or the built-in music",
     "evaluate": "measure how good a run is",
+    "export": "write a trained conversion for other programs",
     "bench": "measure how fast this machine is",
 }
 _HELP = """Turn a song of one genre into another.
@@ -22,7 +23,18 @@ _HELP = """Turn a song of one genre into another.
 Commands; gst_jax COMMAND --help tells more:
 {verbs}
 
-gst_jax --version says which version this is."""
+gst_jax --version says which version this is; eval "$(gst_jax --completion)"
+has bash and zsh complete commands and options."""
+# It asks --help each time, so it knows what there is.
+_COMPLETION = r"""[ -n "$ZSH_VERSION" ] && autoload -Uz compinit bashcompinit && compinit && bashcompinit
+_gst_jax() {
+  local found="$(gst_jax --help | sed -n 's/^  \([a-z]*\)  .*/\1/p')"
+  if [ "$COMP_CWORD" -gt 1 ]; then
+    found="$(gst_jax "${COMP_WORDS[1]}" --help 2> /dev/null | sed -n 's/^  \(--[a-z_]*\).*/\1/p')"
+  fi
+  COMPREPLY=($(compgen -W "$found" -- "${COMP_WORDS[COMP_CWORD]}"))
+}
+complete -o default -F _gst_jax gst_jax"""
 
 
 def main() -> None:
@@ -32,6 +44,8 @@ def main() -> None:
         print(_HELP.format(verbs="\n".join(f"  {name:10}{text}" for name, text in VERBS.items())))
     elif verb == "--version":
         print(f"gst_jax {__version__}")
+    elif verb == "--completion":
+        print(_COMPLETION)
     elif verb in VERBS:
         sys.argv = [sys.argv[0], *rest]
         runpy.run_module(f"gst_jax.{verb}", run_name="__main__", alter_sys=True)

@@ -7,6 +7,7 @@ For example:
 
 from __future__ import annotations
 
+import itertools
 import sys
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,8 @@ def _prepare(pairs: dict[str, tuple[str, str]], audio_dirs: tuple[str, ...], set
     names = list(dict.fromkeys(genre for pair in pairs.values() for genre in pair))
     genres = {genre.name: genre for genre in data.load_each(names, audio_dirs, settings, Bar)}
     _print_genres(genres)
-    for caution in filter(None, [genre.caution for genre in genres.values()]):
+    looked_at = [data.cautions(genres[a], genres[b], settings.audio) for a, b in pairs.values()]
+    for caution in dict.fromkeys(itertools.chain(*looked_at)):  # two pairs may share a genre
         say(caution)
     batches = {name: data.Batches(genres[a], genres[b], settings) for name, (a, b) in pairs.items()}
     say("compiling, then timing a few batches")

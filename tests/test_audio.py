@@ -248,6 +248,15 @@ def test_a_truncated_file_is_read_as_far_as_it_goes_and_said(rng, tmp_path, suff
     assert np.abs(after[:common] - before[:common]).max() < 1e-4
 
 
+@pytest.mark.parametrize("rate", [8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000])
+def test_a_whole_mp3_of_any_rate_is_not_called_cut_off(rng, tmp_path, rate):
+    """Of low rates the header counts the encoder's delay as sound."""
+    for more in (0, 123, 900):
+        path = tmp_path / f"whole {more}.mp3"
+        sound.write_wave(path, noise(rng, 3 * rate + more), rate, "MPEG_LAYER_III")
+        assert abs(len(sound.read_wave(path).samples) - 3 * rate - more) <= 1
+
+
 def test_a_streamed_wav_that_does_not_know_its_size_is_not_truncated(rng, tmp_path):
     path = tmp_path / "streamed.wav"
     sound.write_wave(path, noise(rng, 5_000), 16_000)

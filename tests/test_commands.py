@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,6 +72,28 @@ def test_the_first_help_is_short_and_names_every_verb():
     assert all(len(line) <= 80 for line in shown[0].stdout.splitlines())
     assert all(f"\n  {verb} " in shown[0].stdout for verb in VERBS)
     assert front("--version").stdout == f"gst_jax {gst_jax.__version__}\n"
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("''", list(VERBS)),
+        ("ev", ["evaluate"]),
+        ("convert --st", ["--strength", "--stems"]),
+        ("convert --to=jazz --ba", ["--band"]),
+        ("convert son", []),  # of which bash makes names of files
+        ("nonsense --", []),
+    ],
+)
+def test_a_shell_completes_commands_and_options(typed, offered, tmp_path):
+    (tmp_path / "gst_jax").write_text(f'#!/bin/sh\nexec {sys.executable} -m gst_jax "$@"\n')
+    (tmp_path / "gst_jax").chmod(0o755)
+    script = f'''eval "$(gst_jax --completion)"; COMP_WORDS=(gst_jax {typed}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        complete -p gst_jax > /dev/null; _gst_jax; echo "${{COMPREPLY[*]}}"'''
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=os.environ | {"PATH": path})
+    assert (done.stdout.split(), done.stderr) == (offered, "")
 
 
 @pytest.mark.parametrize(

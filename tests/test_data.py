@@ -315,7 +315,7 @@ def test_damaged_files_are_left_out_where_that_is_asked_for(rng, tmp_path):
     }
     good = data.load_genre(tmp_path / "good" / "x", AUDIO, ALL, tmp_path / "cache")
     np.testing.assert_array_equal(genre.log_mel, good.log_mel)
-    assert genre.statistics == good.statistics and "only 12 s of x" in genre.caution
+    assert genre.statistics == good.statistics
     again = data.load_genre(tmp_path / "all" / "x", AUDIO, settings, tmp_path / "cache")
     assert again.skipped == genre.skipped  # from the cache
 

@@ -191,7 +191,7 @@ def _convert(
         return (gain * block for block in _shown(sound.read_blocks(job.source), rate, bar))
 
     ceiling = loudness.CEILING if job.kind.clips else None
-    converted = translator.stream(read, rate, strength, route, ceiling)
+    converted = translator.stream(read, rate, strength, route, ceiling, str(job.source))
     if band is None:
         _write(job, converted, bar)
         return

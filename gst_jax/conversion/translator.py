@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from gst_jax import sound
 from gst_jax.config import AudioConfig, ConfigError
 from gst_jax.conversion import synthesis
+from gst_jax.conversion.likeness import Likeness
 from gst_jax.runs.directory import RunDirectory, Statistics
 from gst_jax.sound import fine_structure, levels, loudness, spectrum, streams
 from gst_jax.types import Array
@@ -25,7 +26,6 @@ _CHUNK = 256  # hops of sound synthesised at a time
 _MARGIN = 8  # hops around them, two windows
 _THREADS = min(4, os.cpu_count() or 1)  # that synthesise
 
-_LARGEST = 1e6  # sample, far above that of integers taken for floats
 _FAR_ABOVE = (
     16.0  # 12 dB: how much louder than the loudest seconds of the source the loudest of the conversion may be
 )
@@ -49,6 +49,7 @@ class Translator:
     context: int = 40  # frames on each side of one that the generator needs to convert it
     source: Statistics | None = None  # of the genre that the generator knows; None: it takes any song as it is
     song_share: float = 0.0  # of a song's own levels in what the generator takes for its genre's
+    likeness: Likeness | None = None  # that tells whether a song is of the genre that the generator knows
 
     @property
     def window(self) -> int:
@@ -77,6 +78,7 @@ class Translator:
             context=context,
             source=run.statistics[source],
             song_share=run.config.model.song_share,
+            likeness=Likeness(source, to, run.statistics[source], run.statistics[to]),
         )
 
     @classmethod
@@ -86,7 +88,12 @@ class Translator:
         return cls(audio, lambda log_mel: log_mel, fine_structure.flat(audio))
 
     def __call__(
-        self, waveform: Array, sample_rate: int, strength: float = 1.0, route: str = synthesis.DEFAULT_ROUTE
+        self,
+        waveform: Array,
+        sample_rate: int,
+        strength: float = 1.0,
+        route: str = synthesis.DEFAULT_ROUTE,
+        name: str = "",
     ) -> Array:
         """Convert a whole sound, as loud as it was.
 
@@ -97,6 +104,7 @@ class Translator:
             sample_rate: Hz, a whole number from 8,000 to 192,000.
             strength: 0 gives the very samples back, 1 converts wholly; between, the log-mels are interpolated.
             route: how to make sound of a log-mel, one of `synthesis.ROUTES`.
+            name: of the song, for the AudioWarning where it sounds like the target genre already; else there is none.
 
         Returns:
             float32 of the same shape.
@@ -109,9 +117,8 @@ class Translator:
         if samples.ndim not in (1, 2) or not samples.size:
             raise ValueError(f"a waveform must have the shape [N] or [N, C] with samples in it, not {samples.shape}")
         columns = samples.reshape(len(samples), -1)
-        return np.concatenate(list(self.stream(lambda: [columns], sample_rate, strength, route))).reshape(
-            samples.shape
-        )
+        pieces = self.stream(lambda: [columns], sample_rate, strength, route, name=name)
+        return np.concatenate(list(pieces)).reshape(samples.shape)
 
     def convert_log_mel(self, log_mel: Array) -> Array:
         """Convert a log-mel [T, M] of any length, in dB, window by window as a call does."""
@@ -126,6 +133,7 @@ class Translator:
         strength: float = 1.0,
         route: str = synthesis.DEFAULT_ROUTE,
         ceiling: float | None = None,
+        name: str = "",
     ) -> Iterator[Array]:
         """Convert sound that can be read several times, block by block, to what a call makes of the whole.
 
@@ -139,6 +147,7 @@ class Translator:
             strength: as for a call.
             route: as for a call.
             ceiling: that no true peak shall exceed; None: as for a call.
+            name: as for a call.
 
         Yields:
             float32 [m, C], together as long as the blocks.
@@ -153,24 +162,24 @@ class Translator:
         check_strength(strength)
         synthesis.check_route(route)
         if strength == 0:
-            yield from _checked(read())
+            yield from streams.checked(read())
             return
         peak = 0.0
 
         def measured() -> Iterator[Array]:
             nonlocal peak
-            for block in _checked(read()):
+            for block in streams.checked(read()):
                 peak = max(peak, float(np.abs(block).max()))
                 yield block
 
         gain = loudness.gain_to_reference(streams.mixed(measured(), sample_rate), sample_rate)
         with closing(streams.Spool()) as made:
-            level = self._make(made, read, gain, sample_rate, strength, route)
+            level = self._make(made, read, gain, sample_rate, strength, route, name)
             pieces = (level * piece for piece in made.blocks())
             yield from streams.limited(pieces, sample_rate, ceiling or (peak if peak > 1 else loudness.CEILING))
 
     def _make(
-        self, made: streams.Spool, read: Read, gain: float, sample_rate: int, strength: float, route: str
+        self, made: streams.Spool, read: Read, gain: float, sample_rate: int, strength: float, route: str, name: str
     ) -> float:
         """Write the new sound, of its own level, and return the factor that makes it as loud as the source.
 
@@ -179,10 +188,10 @@ class Translator:
         """
 
         def at_reference() -> Iterator[Array]:
-            return (np.float32(gain) * block for block in _checked(read()))
+            return (np.float32(gain) * block for block in streams.checked(read()))
 
         energies = []
-        for old, new in self._converted(at_reference, sample_rate, strength, route):
+        for old, new in self._converted(at_reference, sample_rate, strength, route, name):
             made.append(new)
             energies.append([loudness.energy(part, sample_rate) for part in (old, new)])
         before, after = np.array(energies).T
@@ -193,7 +202,9 @@ class Translator:
             raise ConversionError(f"the conversion came out far louder than its source in places; {_REMEDY}")
         return float(np.sqrt(change)) / gain
 
-    def _converted(self, read: Read, sample_rate: int, strength: float, route: str) -> Iterator[tuple[Array, Array]]:
+    def _converted(
+        self, read: Read, sample_rate: int, strength: float, route: str, name: str
+    ) -> Iterator[tuple[Array, Array]]:
         """Yield pieces of the source, each with its conversion, float32 [n, C], before loudness."""
         song = levels.Levels(self.audio.n_mels)
         with closing(streams.Spool()) as heard, closing(streams.Spool()) as frames:
@@ -201,6 +212,8 @@ class Translator:
             for log_mel in streams.log_mels(mono, self.audio):
                 song.add(log_mel, pauses=False)
                 heard.append(log_mel)
+            if name and self.likeness is not None:
+                self.likeness.warn(name, song)
             for both in self._translated(heard.blocks(), self._to_genre(song)):
                 old, new = np.moveaxis(both, 1, 0)
                 frames.append(np.stack([old, old + np.float32(strength) * (new - old)], axis=1))
@@ -306,34 +319,3 @@ def check_strength(strength: float | str) -> float:
     if not 0 <= value <= 1:
         raise ValueError(f"strength must lie in 0 to 1, not {strength}")
     return value
-
-
-def _checked(blocks: Iterable[Array]) -> Iterator[Array]:
-    """Pass on the blocks [n, C] of a sound as float32.
-
-    Raises:
-        ValueError: when they cannot be converted; the message says what to do.
-    """
-    channels = None
-    for block in blocks:
-        if block.ndim != 2 or block.shape[1] != (channels or block.shape[1]):
-            raise ValueError(f"each block must have the shape [n, {channels or 'C'}], not {list(block.shape)}")
-        channels = block.shape[1]
-        if not 1 <= channels <= sound.MAX_CHANNELS:
-            raise ValueError(
-                f"sound of the shape {list(block.shape)} has {channels} channels, and at most {sound.MAX_CHANNELS} "
-                "can be converted; time comes first, [N, C]: give waveform.T where the channels do"
-            )
-        if not np.issubdtype(block.dtype, np.floating):
-            raise ValueError(
-                f"the samples are {block.dtype}; give floats in -1 to 1, of int16 for instance waveform / 32768"
-            )
-        block = block.astype(np.float32, copy=False)
-        if not np.isfinite(block).all():
-            raise ValueError("the sound holds samples that are NaN or infinite; remove them first")
-        if len(block) and np.abs(block).max() > _LARGEST:
-            raise ValueError(f"the sound holds samples of {np.abs(block).max():.3g}; -1 to 1 is full scale")
-        if len(block):
-            yield block
-    if channels is None:
-        raise ValueError("the sound is empty: its stream ended before the first block")

@@ -2,6 +2,7 @@
 
 from gst_jax.data.batches import PARTS, Batches
 from gst_jax.data.genres import Genre, Track, load_genre, load_genres, split_tracks
+from gst_jax.data.look import cautions
 from gst_jax.data.recordings import read_mono
 from gst_jax.data.sources import (
     CORPUS,
@@ -26,6 +27,7 @@ __all__ = [
     "Genre",
     "Track",
     "as_trained",
+    "cautions",
     "describe",
     "find_audio_dirs",
     "find_pairs",

@@ -20,7 +20,6 @@ from gst_jax.runs.directory import Statistics
 from gst_jax.sound import AudioError
 from gst_jax.types import Array, Progress
 
-_ENOUGH_MINUTES = 2.0  # less is learned by heart before anything else is
 _CACHE_VERSION = 6  # raise it when the same files would give other frames
 
 
@@ -51,13 +50,6 @@ class Genre:
     def recordings(self) -> list[Track]:
         """The tracks, without copies at other speeds."""
         return [track for track in self.tracks if track.semitones == 0]
-
-    @property
-    def caution(self) -> str:
-        """What to say of too little music, nothing where there is enough."""
-        if self.minutes >= _ENOUGH_MINUTES:
-            return ""
-        return f"only {60 * self.minutes:.0f} s of {self.name}: too little to learn from; half an hour is good"
 
 
 def split_tracks(files: Sequence[Path], held_out_fraction: float) -> tuple[list[Path], list[Path]]:

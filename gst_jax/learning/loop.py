@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from gst_jax import data
-from gst_jax.config import Config
+from gst_jax.config import AudioConfig, Config
 from gst_jax.learning import checkpoint, cyclegan, stepping, transport
 from gst_jax.learning.best import Best, Listener, Metrics
 from gst_jax.learning.resuming import (
@@ -140,7 +140,7 @@ def _train(
             return _summary(run, state, batches, _forget_after(run.log, int(state.step)).get("seconds", 0.0))
         checkpoint.require_space(checkpoints, abstract)  # before an hour of training is lost to a full disk
         # A fresh state is made after the compilation, which takes the most memory.
-        caller.say(f"{_counted(genres)}; compiling, 7 to 14 s the first time")
+        caller.say(f"{_counted(genres, settings.audio)}; compiling, 7 to 14 s the first time")
         step, compile_seconds = stepping.compile_step(settings, placement, batches.batch_at(0))
         if state is None:
             first = cyclegan.init_parameters(settings) if initial is None else initial
@@ -240,11 +240,11 @@ def _shown(best: Best, step: int) -> Metrics:
     return {"best/score": found["score"], "best/minute": found["seconds"] / 60, "newest/score": newest["score"]}
 
 
-def _counted(genres: tuple[data.Genre, data.Genre]) -> str:
+def _counted(genres: tuple[data.Genre, data.Genre], audio: AudioConfig) -> str:
     """Say how much music there is, and what to think of it."""
     tracks = sum(len(genre.recordings) for genre in genres)
     counted = f"{tracks} tracks, {sum(genre.minutes for genre in genres):.1f} minutes"
-    return "\n".join([*filter(None, [genre.caution for genre in genres]), counted])
+    return "\n".join([*data.cautions(*genres, audio), counted])
 
 
 def _summary(

@@ -63,13 +63,14 @@ class Converter:
         Raises:
             ValueError: when there are samples without a rate, or what is given cannot be converted.
         """
+        name = os.fspath(song) if isinstance(song, str | os.PathLike) else "the song"
         if isinstance(song, str | os.PathLike):
             wave = sound.read_wave(song)
             song, rate = wave.samples, wave.sample_rate
         if rate is None:
             raise ValueError("samples need their rate in Hz, as in to_jazz(samples, 44_100)")
         musicians = Band(self.genre, band) if band else None
-        made = self.translator(song, rate, strength)
+        made = self.translator(song, rate, strength, name=name)
         return Song(made if musicians is None else musicians.over(made, song, rate), rate)
 
     def __repr__(self) -> str:

@@ -8,10 +8,10 @@ from gst_jax.sound.analysis import LOG_MEL_FLOOR
 from gst_jax.types import Array
 
 MIN_DEVIATION = 1.0  # dB: a band that never moves must not have its noise blown up
-_PAUSE = LOG_MEL_FLOOR + 20  # dB: frames whose loudest band is below say nothing of a song
-_FRAMES = 126  # of a song, two seconds, that tell half as much of it as a long one
-_FURTHEST = 15.0  # dB by which a song may move a band's mean, and
-_STEEPEST = 2.0  # the factor for its deviation: an odd song, such as a lone tone, is not made loud everywhere
+PAUSE = LOG_MEL_FLOOR + 20  # dB: frames whose loudest band is below say nothing of a song
+HALF_TOLD = 126  # frames of a song, two seconds, that tell half as much of it as a long one
+FURTHEST = 15.0  # dB by which a song may move a band's mean, and
+STEEPEST = 2.0  # the factor for its deviation: an odd song, such as a lone tone, is not made loud everywhere
 
 
 class Levels:
@@ -26,7 +26,7 @@ class Levels:
     def add(self, log_mel: Array, pauses: bool = True) -> None:
         """Take in frames [t, M], dB, with or without those in which nothing sounds."""
         if not pauses:
-            log_mel = log_mel[log_mel.max(axis=1, initial=LOG_MEL_FLOOR) > _PAUSE]
+            log_mel = log_mel[log_mel.max(axis=1, initial=LOG_MEL_FLOOR) > PAUSE]
         if len(log_mel):
             self._sum += log_mel.sum(axis=0, dtype=np.float64)
             self._squares += np.square(log_mel, dtype=np.float64).sum(axis=0)
@@ -65,7 +65,27 @@ def blended(mean: Array, deviation: Array, song: Levels, share: float) -> tuple[
     Returns:
         Mean and deviation, float64 [M] dB each.
     """
-    weight = share * song.frames / (song.frames + _FRAMES)
-    moved = np.clip(song.mean - mean, -_FURTHEST, _FURTHEST)
-    stretched = np.clip(song.deviation / deviation, 1 / _STEEPEST, _STEEPEST)
+    weight = share * song.frames / (song.frames + HALF_TOLD)
+    moved = np.clip(song.mean - mean, -FURTHEST, FURTHEST)
+    stretched = np.clip(song.deviation / deviation, 1 / STEEPEST, STEEPEST)
     return mean + weight * moved, deviation * (1 + weight * (stretched - 1))
+
+
+def divergence(mean: Array, deviation: Array, other_mean: Array, other_deviation: Array) -> Array:
+    """Return how far levels are from others, where one may be louder as a whole.
+
+    It is the Kullback-Leibler divergence of the first from the second, each band taken for a Gaussian.
+
+    Args:
+        mean: of each band, [..., M] dB.
+        deviation: of each band, [..., M] dB.
+        other_mean: [..., M] dB.
+        other_deviation: [..., M] dB.
+
+    Returns:
+        Its mean over the bands, in nats, [...].
+    """
+    moved = mean - other_mean
+    moved = moved - moved.mean(axis=-1, keepdims=True)
+    ratio = deviation / other_deviation
+    return ((moved / other_deviation) ** 2 / 2 + (ratio**2 - 1) / 2 - np.log(ratio)).mean(axis=-1)

@@ -14,6 +14,7 @@ import numpy as np
 from gst_jax.config import AudioConfig
 from gst_jax.sound import loudness
 from gst_jax.sound.analysis import log_mel, mono
+from gst_jax.sound.headers import MAX_CHANNELS
 from gst_jax.types import Array
 
 Item = TypeVar("Item")
@@ -22,6 +23,7 @@ Result = TypeVar("Result")
 _MIX_SECONDS = 0.5
 _CANCELLED = 0.05  # of the channels' mean energy: less is left where they cancel; of eight unlike ones, an eighth is
 _MEL_BLOCK = 32  # log-mel frames measured at a time
+_LARGEST = 1e6  # sample, far above that of integers taken for floats
 _SPOOL_BYTES = 1 << 26  # held in memory before a spool goes to the disk: three minutes of stereo at 44.1 kHz
 _SPOOL_ROWS = 1 << 15  # read at a time
 
@@ -94,6 +96,37 @@ class Spool:
     def close(self) -> None:
         """Free the memory or the disk."""
         self._file.close()
+
+
+def checked(blocks: Iterable[Array]) -> Iterator[Array]:
+    """Pass on the blocks [n, C] of a sound as float32.
+
+    Raises:
+        ValueError: when they cannot be converted; the message says what to do.
+    """
+    channels = None
+    for block in blocks:
+        if block.ndim != 2 or block.shape[1] != (channels or block.shape[1]):
+            raise ValueError(f"each block must have the shape [n, {channels or 'C'}], not {list(block.shape)}")
+        channels = block.shape[1]
+        if not 1 <= channels <= MAX_CHANNELS:
+            raise ValueError(
+                f"sound of the shape {list(block.shape)} has {channels} channels, and at most {MAX_CHANNELS} "
+                "can be converted; time comes first, [N, C]: give waveform.T where the channels do"
+            )
+        if not np.issubdtype(block.dtype, np.floating):
+            raise ValueError(
+                f"the samples are {block.dtype}; give floats in -1 to 1, of int16 for instance waveform / 32768"
+            )
+        block = block.astype(np.float32, copy=False)
+        if not np.isfinite(block).all():
+            raise ValueError("the sound holds samples that are NaN or infinite; remove them first")
+        if len(block) and np.abs(block).max() > _LARGEST:
+            raise ValueError(f"the sound holds samples of {np.abs(block).max():.3g}; -1 to 1 is full scale")
+        if len(block):
+            yield block
+    if channels is None:
+        raise ValueError("the sound is empty: its stream ended before the first block")
 
 
 def windows(blocks: Iterable[Array], size: int, before: int, after: int, padding: str) -> Iterator[tuple[Array, int]]:
