@@ -22,7 +22,7 @@ import numpy as np
 from gst_jax import data
 from gst_jax.config import Config
 from gst_jax.learning import checkpoint, cyclegan, stepping, transport
-from gst_jax.learning.best import Best, Listener, Metrics
+from gst_jax.learning.best import Best, Listener, Metrics, Watcher
 from gst_jax.learning.resuming import (
     TrainingError,
     as_begun,
@@ -46,6 +46,7 @@ class _Caller:
     say: Callable[[str], None]
     on_step: Callable[[int, int, Metrics], None]
     listen: Listener  # makes what the generators are measured by
+    on_measure: Watcher
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def train(
     say: Callable[[str], None] = lambda text: None,
     on_step: Callable[[int, int, Metrics], None] = lambda step, total, metrics: None,
     listen: Listener = lambda run, genres: None,
+    on_measure: Watcher = lambda run, generators, step, seconds: None,
     progress: Progress | None = None,
 ) -> Summary:
     """Train one pair; where the run directory holds a run, go on with it.
@@ -93,6 +95,7 @@ def train(
         say: called with a sentence before each part that may take long.
         on_step: called after each micro-batch with how many were seen, how many there are, and the newest metrics.
         listen: makes what measures the generators, as `evaluation.held_out.prepare`; without it the newest convert.
+        on_measure: called after each measurement: run, averaged generators, batches seen, seconds of stepping.
         progress: called like `tqdm.tqdm` on the files to render or decode.
 
     Raises:
@@ -124,7 +127,7 @@ def train(
     run = dataclasses.replace(run, statistics={genre.name: genre.statistics for genre in genres})
     run.path.mkdir(parents=True, exist_ok=True)
     with _only_process(run), _stop_on_signal() as stop:
-        return _train(run, genres, initial, _Caller(stop, minutes * 60, say, on_step, listen))
+        return _train(run, genres, initial, _Caller(stop, minutes * 60, say, on_step, listen, on_measure))
 
 
 def _train(
@@ -189,6 +192,7 @@ def _loop(
     window: list[dict[str, jax.Array]] = []
     if step == 0:
         best.measure(state.ema, 0, 0.0)
+        caller.on_measure(run, state.ema, 0, 0.0)
     start = logged_at = time.monotonic()
     while not (
         _is_over(run, step, batches, best) or caller.stop.is_set() or time.monotonic() - start >= caller.seconds
@@ -216,6 +220,7 @@ def _loop(
         if step % training.measure_every == 0 or step == total:
             measuring = time.monotonic()
             best.measure(state.ema, step, before + measuring - start)
+            caller.on_measure(run, state.ema, step, before + measuring - start)
             logged_at += time.monotonic() - measuring  # not a part of the speed
         caller.on_step(step, total, metrics | _shown(best, step))
     if caller.stop.is_set():
