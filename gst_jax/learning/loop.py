@@ -191,8 +191,7 @@ def _loop(
     on_cpu = jax.default_backend() == "cpu"
     window: list[dict[str, jax.Array]] = []
     if step == 0:
-        best.measure(state.ema, 0, 0.0)
-        caller.on_measure(run, state.ema, 0, 0.0)
+        _measure(run, state, 0.0, best, caller)
     start = logged_at = time.monotonic()
     while not (
         _is_over(run, step, batches, best) or caller.stop.is_set() or time.monotonic() - start >= caller.seconds
@@ -219,8 +218,7 @@ def _loop(
             checkpoint.save(checkpoints, state)
         if step % training.measure_every == 0 or step == total:
             measuring = time.monotonic()
-            best.measure(state.ema, step, before + measuring - start)
-            caller.on_measure(run, state.ema, step, before + measuring - start)
+            _measure(run, state, before + measuring - start, best, caller)
             logged_at += time.monotonic() - measuring  # not a part of the speed
         caller.on_step(step, total, metrics | _shown(best, step))
     if caller.stop.is_set():
@@ -229,6 +227,12 @@ def _loop(
     stepped = before + time.monotonic() - start
     checkpoint.save(checkpoints, state)
     return state, stepped
+
+
+def _measure(run: RunDirectory, state: cyclegan.TrainState, seconds: float, best: Best, caller: _Caller) -> None:
+    """Measure the averaged generators, and show them."""
+    best.measure(state.ema, int(state.step), seconds)
+    caller.on_measure(run, state.ema, int(state.step), seconds)
 
 
 def _is_over(run: RunDirectory, step: int, batches: data.Batches, best: Best) -> bool:
@@ -288,18 +292,13 @@ def _refuse_not_finite(means: Metrics, step: int, checkpoints: Any) -> None:
         )
 
 
-def _entries(log: Path) -> list[Metrics]:
-    """Return the lines of a log, none where there is no log."""
-    entries = []
+def _forget_after(log: Path, step: int) -> Metrics:
+    """Remove from the log what came after a step; return its last entry, {} where there is none."""
+    entries: list[Metrics] = []
     for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
         with contextlib.suppress(json.JSONDecodeError):  # a kill cut the last line off; its steps are repeated
             entries.append(json.loads(line))
-    return entries
-
-
-def _forget_after(log: Path, step: int) -> Metrics:
-    """Remove from the log what came after a step; return its last entry, {} where there is none."""
-    entries = [entry for entry in _entries(log) if entry["step"] <= step]
+    entries = [entry for entry in entries if entry["step"] <= step]
     if log.exists():
         write_text(log, "".join(json.dumps(entry) + "\n" for entry in entries))
     return entries[-1] if entries else {}

@@ -37,8 +37,8 @@ _LOSSES = {  # what is drawn in one figure, and what that can tell
     "There and back": (
         ["generator/cycle", "generator/identity"],
         "How far a piece is from itself after it was converted and converted back; who changes little comes back "
-        "easily, so it may rise as conversions get better. In blue, where there is one, the identity loss: how much a "
-        "generator changes what is of its target genre already.",
+        "easily, so it may rise as conversions get better. In blue, where there is one, the identity loss: how much "
+        "a generator changes what is of its target genre already.",
     ),
     "Discriminators": (
         ["discriminator/a", "discriminator/b"],
