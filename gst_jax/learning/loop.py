@@ -82,8 +82,7 @@ def train(
 ) -> Summary:
     """Train one pair; where the run directory holds a run, go on with it.
 
-    Returns early, with everything saved, after `minutes` of stepping or at the first SIGINT or SIGTERM. A run that
-    is finished is left as it is.
+    Returns early, all saved, after `minutes` or at the first SIGINT or SIGTERM. A finished run is left as it is.
 
     Args:
         pair: names of the genres a and b.
@@ -125,7 +124,6 @@ def train(
     genres = data.load_pair(pair, audio_dirs, settings, progress)
     genres = genres if old is None else data.as_trained(genres, old)
     run = dataclasses.replace(run, statistics={genre.name: genre.statistics for genre in genres})
-    run.path.mkdir(parents=True, exist_ok=True)
     with _only_process(run), _stop_on_signal() as stop:
         return _train(run, genres, initial, _Caller(stop, minutes * 60, say, on_step, listen, on_measure))
 
@@ -311,11 +309,12 @@ def _append(log: Path, entry: Metrics) -> None:
 
 @contextlib.contextmanager
 def _only_process(run: RunDirectory) -> Iterator[None]:
-    """Hold the run directory's lock, which the system releases however the process ends.
+    """Make the run directory, and hold its lock, which the system releases however the process ends.
 
     Raises:
         TrainingError: when another process holds it.
     """
+    run.path.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(run.lock, timeout=0):
             yield
