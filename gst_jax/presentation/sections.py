@@ -17,7 +17,7 @@ from gst_jax.runs.directory import RunDirectory
 Lines = list[dict[str, float]]  # of a log, by name
 
 _SAME = 0.01  # of a score: less is within what two runs of one recipe differ by
-_KEYS = (
+KEYS = (
     '<p class="keys"><kbd>Space</kbd> plays, <kbd>1</kbd> to <kbd>9</kbd> switch, <kbd>&larr;</kbd> '
     "<kbd>&rarr;</kbd> move two seconds, <kbd>L</kbd> loops.</p>"
 )
@@ -81,8 +81,13 @@ def listen(players: Sequence[dict[str, Any]]) -> str:
 <p>Each player holds versions of the same seconds. Switching keeps the place, and all are equally loud. Does
 <b>Converted</b> go further than the <b>Equaliser</b>, which only evens out levels, and further than <b>Untrained</b>,
 where training began?{told}</p>
-{_KEYS}
-{"".join(map(element, players))}
+{KEYS}
+{played(players)}"""
+
+
+def played(players: Sequence[dict[str, Any]]) -> str:
+    """Return players, and the blind test of what they play."""
+    return f"""{"".join(map(element, players))}
 <h2>Blind test</h2>
 <section class="blind-test" aria-label="Blind test"><p>Ten pairs from the players above, without their names, and two
 questions about each. The answers stay here; you can save them as a file.</p></section>"""
