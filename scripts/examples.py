@@ -40,8 +40,9 @@ listen for. Is <b>Converted</b> more than the <b>Equaliser</b>, which only evens
 <b>true</b> arrangement, where musicians play other notes? And are tune and rhythm of the <b>Original</b> still
 there?</p>
 """
-ENDING = f"""<p>Made by <code>python scripts/examples.py --runs=folk_rock,folk_jazz --out=results/examples</code> of gst_jax
-{__version__}. The sounds are small MP3s in mono; what <code>gst_jax convert</code> writes is as good as the song.</p>"""
+ENDING = f"""<p>Made with gst_jax {__version__} by <code>python scripts/examples.py --runs=folk_rock,folk_jazz
+--out=results/examples</code>. The sounds are small MP3s in mono; what <code>gst_jax convert</code> writes is as good
+as the song.</p>"""
 
 _RUNS = flags.DEFINE_list("runs", None, "runs, by path or bundled name, separated by commas", required=True)
 _OUT = flags.DEFINE_string("out", None, "folder to write into", required=True)

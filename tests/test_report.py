@@ -2,6 +2,8 @@
 
 import json
 import re
+import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -217,3 +219,55 @@ def test_a_full_report_survives_what_is_shown_after_it(shown_run, monkeypatch, t
     assert len(players_of(shown_run / "report.html")) == 3
     report.refresh(RunDirectory.open(shown_run))
     assert len(players_of(shown_run / "report.html")) == 3
+
+
+def events(folder: Path) -> list:
+    """Return what was written for TensorBoard, oldest file first: records of length, checksum, event, checksum."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found = []
+    for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+        content = path.read_bytes()
+        while content:
+            (length,) = struct.unpack("<Q", content[:8])
+            found.append(Event.FromString(content[12 : 12 + length]))
+            content = content[16 + length :]
+    return found
+
+
+def test_tensorboard_gets_losses_scores_sound_and_spectrogram_and_a_resumed_run_hides_what_it_repeats(
+    tmp_path, audio_dir, monkeypatch
+):
+    pytest.importorskip("tensorboardX", reason="pip install 'gst_jax[tensorboard]'")
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(live, "_SHARE", 1e9)
+    overrides = ["training.measure_every=4", "training.log_every=2", "training.patience=0"]
+    for epochs in (2, 4):
+        watcher = live.Live(tmp_path / "run", tensorboard=True)
+        settings = config.load("configs/smoke.toml", [*overrides, f"training.epochs={epochs}"])
+        loop.train(
+            ("harp", "organ"),
+            settings,
+            tmp_path / "run",
+            audio_dirs=[audio_dir],
+            listen=held_out.prepare,
+            on_measure=watcher.on_measure,
+            on_step=lambda step, total, metrics, watcher=watcher: watcher.on_log(step, metrics),
+        )
+        watcher.close()
+    written = events(RunDirectory.board(tmp_path / "run"))
+    by_tag: dict[str, list[int]] = {}
+    for event in written:
+        for value in event.summary.value:
+            by_tag.setdefault(value.tag, []).append(event.step)
+    assert by_tag["generator/adversarial"] == [2, 4, 6, 8]
+    assert by_tag["held_out/score"] == by_tag["harp_to_organ"][::2] == [0, 4, 8]  # sound and picture share a name
+    starts = [event.step for event in written if event.HasField("session_log")]
+    assert starts == [0, 6]  # of two files; what came at step 6 or later before the second would be hidden
+
+
+def test_tensorboard_that_is_not_installed_is_said_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(config.ConfigError, match=r"pip install 'gst_jax\[tensorboard\]'"):
+        live.Live(tmp_path, tensorboard=True)
+    live.Live(tmp_path)
