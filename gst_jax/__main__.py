@@ -12,6 +12,7 @@ VERBS = {
     "prepare": "look over your music before training",
     "train": "learn two genres, from your folders or the built-in music",
     "evaluate": "measure how good a run is",
+    "report": "write the page on which a run is heard and seen",
     "export": "write a trained conversion for other programs",
     "bench": "measure how fast this machine is",
 }

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from gst_jax.config import Config
 
 _PAIR = flags.DEFINE_string(
-    "pair",
-    None,
-    "two genres, as in folk_jazz; all: folk_rock, then folk_jazz (default: the two folders, or folk_rock)",
+    "pair", None, "two genres, as folk_jazz; all: folk_rock, then folk_jazz (default: the two folders, or folk_rock)"
 )
 _AUDIO_DIRS = flags.DEFINE_multi_string(
     "audio_dir", [], "folder of one folder per genre, or corpus: the built-in one (default); may be repeated"
@@ -36,6 +34,7 @@ _INIT_FROM = flags.DEFINE_string("init_from", None, "run directory to take the f
 _CONFIG = flags.DEFINE_string(
     "config", None, "TOML file of settings (or a bundled name: full, pictures, smoke; default: frames)"
 )
+_TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "also write for TensorBoard, into RUN_DIR/tensorboard")
 _SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; may be repeated")
 
 
@@ -62,11 +61,12 @@ def _train(pair: tuple[str, str], settings: Config) -> None:
     """Train one pair, showing how it goes."""
     from gst_jax.evaluation import held_out
     from gst_jax.learning import loop
-    from gst_jax.presentation import progress, report
+    from gst_jax.presentation import live, progress, report
     from gst_jax.runs.terminal import Bar, say
 
     name = "_".join(pair)
     run_dir = _RUN_DIR.value or f"runs/{name}"
+    shown = live.Live(run_dir, _TENSORBOARD.value)
     bar: Bar | None = None  # from the first step on, below the bars of rendering or decoding
 
     def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
@@ -75,14 +75,17 @@ def _train(pair: tuple[str, str], settings: Config) -> None:
             bar = Bar(total=total, initial=step - 1, desc=name, unit="batch", at_most=True)
         bar.note = progress.line(metrics)
         bar.update(1)
+        shown.on_log(step, metrics)
 
     options: dict[str, Any] = {
         "audio_dirs": _AUDIO_DIRS.value,
         "init_from": _INIT_FROM.value,
         "minutes": _MINUTES.value,
+        "listen": functools.partial(held_out.prepare, progress=Bar),
+        "on_measure": shown.on_measure,
     }
-    listen = functools.partial(held_out.prepare, progress=Bar)
-    summary = loop.train(pair, settings, run_dir, **options, say=say, on_step=on_step, listen=listen, progress=Bar)
+    summary = loop.train(pair, settings, run_dir, **options, say=say, on_step=on_step, progress=Bar)
+    shown.close()
     if bar is not None:
         bar.close()
     say("writing the report" + ("; Ctrl-C again leaves it out" if summary.interrupted else ""))

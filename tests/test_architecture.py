@@ -100,4 +100,5 @@ def test_the_rooms_are_few_and_so_are_the_arrows_between_them():
         arrows |= {(room, room_of(module)) for module in imports_of(path)}
     arrows = {(room, other) for room, other in arrows if other not in {None, room} and room not in FRONT}
     rooms = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in FILES} - FRONT
-    assert len(rooms) <= 18 and len(arrows) <= 71, (len(rooms), len(arrows))
+    # `report` lets a band play where there is one.
+    assert len(rooms) <= 19 and len(arrows) <= 74, (len(rooms), len(arrows))

@@ -451,7 +451,7 @@ def test_what_a_run_did_not_train_on_is_of_the_user_or_else_of_the_corpus(two_di
     assert data.unseen_tracks(pair[0], run) == pair[0].held_out != ()
     tunes = data.unseen_tracks(pair[1], run)
     assert len(tunes) > 1 and all(path.parts[-4:-1] == ("validation", "rearranged", "rock") for path in tunes)
-    assert data.sample_tracks(run) == {"folk": pair[0].held_out[0], "rock": tunes[0]}
+    assert data.sample_tracks(run, 2) == {"folk": list(pair[0].held_out[:2]), "rock": list(tunes[:2])}
     assert data.unseen_tracks(replace(pair[1], name="metal"), run) == ()
 
 
@@ -681,9 +681,9 @@ def test_the_report_of_a_larger_corpus_renders_no_other(tmp_path, monkeypatch):
     monkeypatch.setattr(library, "_render_all", lambda root, missing, progress: rendered.extend(missing))
     settings = data.settings_for((), config.load(overrides=["data.corpus_tracks=12"]))
     run = RunDirectory(path=tmp_path, pair=("folk", "rock"), config=settings, statistics={})
-    tracks = data.sample_tracks(run)
+    tracks = data.sample_tracks(run, 2)
     assert {file.path.split("/")[0] for file in rendered} == {"train_12", "paired"}
-    assert {path.relative_to(tmp_path / "corpus").as_posix() for path in tracks.values()} <= {
+    assert {path.relative_to(tmp_path / "corpus").as_posix() for paths in tracks.values() for path in paths} <= {
         file.path for file in rendered if file.split == "validation"
     }
 

@@ -57,8 +57,10 @@ class Translator:
         return FRESH + FADE + 2 * self.context
 
     @classmethod
-    def from_run(cls, run: str | os.PathLike[str] | RunDirectory, to: str) -> Translator:
-        """Load the generator of a run that converts into the genre `to`.
+    def from_run(
+        cls, run: str | os.PathLike[str] | RunDirectory, to: str, generator: dict[str, Any] | None = None
+    ) -> Translator:
+        """Load the generator of a run that converts into the genre `to`, unless its parameters are given.
 
         Raises:
             ConfigError: when there is no such run, or `to` is not of its pair.
@@ -68,7 +70,8 @@ class Translator:
 
         from gst_jax.learning import checkpoint, models  # only now, so that a refused command line need not wait
 
-        generator = checkpoint.load_generator(run, "ab" if to == run.pair[1] else "ba")
+        if generator is None:
+            generator = checkpoint.load_generator(run, "ab" if to == run.pair[1] else "ba")
         fine = run.read_fine_structures()[run.pair.index(to)]
         context = models.context(run.config.model)
         return cls(

@@ -191,11 +191,17 @@ def as_trained(genres: tuple[Genre, Genre], run: RunDirectory) -> tuple[Genre, G
     return a, b
 
 
-def sample_tracks(run: RunDirectory) -> dict[str, Path]:
-    """Return for each genre a track that a run did not train on, or one that it did where none was held out."""
+def sample_tracks(run: RunDirectory, count: int) -> dict[str, list[Path]]:
+    """Return for each genre the first tracks that a run did not train on, or one that it did where none was held out.
+
+    Args:
+        run: whose pair's genres.
+        count: of tracks, at most.
+    """
     if not run.audio_dirs:
-        return {genre: _validation_folder(genre, run) / "tune_00.flac" for genre in run.pair}
-    return {genre.name: (unseen_tracks(genre, run) or [genre.tracks[0].path])[0] for genre in load_run(run)}
+        names = [f"tune_{number:02}.flac" for number in range(count)]
+        return {genre: [_validation_folder(genre, run) / name for name in names] for genre in run.pair}
+    return {genre.name: list(unseen_tracks(genre, run) or [genre.tracks[0].path])[:count] for genre in load_run(run)}
 
 
 def unseen_tracks(genre: Genre, run: RunDirectory) -> Sequence[Path]:
@@ -209,8 +215,9 @@ def unseen_tracks(genre: Genre, run: RunDirectory) -> Sequence[Path]:
 
 
 def _validation_folder(genre: str, run: RunDirectory) -> Path:
-    # The corpus of the run's own size is there already.
-    root = corpus.build(corpus.default_directory(), training_tracks=run.config.data.corpus_tracks)
+    # The corpus of the run's own size is there already, where it was trained.
+    tracks = DataConfig().corpus_tracks if run.is_exported else run.config.data.corpus_tracks
+    root = corpus.build(corpus.default_directory(), training_tracks=tracks)
     return root / "paired/validation/rearranged" / genre
 
 

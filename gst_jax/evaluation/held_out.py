@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from gst_jax import data, sound
 from gst_jax.conversion.translator import ConversionError, Translator, compiled
-from gst_jax.evaluation import analysis, rivals
+from gst_jax.evaluation import analysis
+from gst_jax.evaluation.methods import LogMels, equaliser
 from gst_jax.evaluation.metrics import bands, content, style
 from gst_jax.evaluation.metrics.transcription import Transcription, transcribe
 from gst_jax.evaluation.progress import shown
@@ -24,8 +26,6 @@ _LONGEST = 60.0  # seconds of a track that excerpts are cut from
 _TRACKS, _UNSEEN, _TRACK_SECONDS = 16, 4, 20.0  # real music of each genre to compare to, so much of it held out
 _LEAST_DEVIATION = 0.1  # dB
 _ENOUGH = 0.75  # of the notes that the equaliser keeps
-
-Generator = Callable[[Array], Array]  # log-mels in dB [T, M] -> [T, M]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,20 +62,15 @@ class Ear:
 
     def equaliser(self) -> Metrics:
         """Measure the equaliser, as a call measures generators."""
+        return self._measure(functools.partial(equaliser, self.run))
 
-        def make(source: str, target: str) -> Generator:
-            before, after = self.run.statistics[source], self.run.statistics[target]
-            return lambda log_mel: rivals.equalise(log_mel, before, after)
-
-        return self._measure(make)
-
-    def _measure(self, make: Callable[[str, str], Generator]) -> Metrics:
+    def _measure(self, make: Callable[[str, str], LogMels]) -> Metrics:
         parts = [self._direction(make, *direction) for direction in (self.run.pair, self.run.pair[::-1])]
         near, notes = np.mean(parts, axis=0)
         score = near * min(1.0, notes / self.enough_notes) if self.enough_notes else near
         return {"style": float(near), "notes": float(notes), "score": float(score)}
 
-    def _direction(self, make: Callable[[str, str], Generator], source: str, target: str) -> tuple[float, float]:
+    def _direction(self, make: Callable[[str, str], LogMels], source: str, target: str) -> tuple[float, float]:
         """Return how near the conversions from one genre to another are, and how much of their notes is left."""
         audio = self.run.config.audio
         translator = Translator(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gst_jax.conversion.translator import Translator
 
 Method = Callable[[Array], Array]  # a conversion of one waveform at the run's sample rate, [N] -> [N]
+LogMels = Callable[[Array], Array]  # in dB, [T, M] -> [T, M]
 
 
 def make_methods(
@@ -47,27 +48,33 @@ def make_methods(
         return rivals.make_palette(material.training[target], audio)
 
     @functools.cache
-    def untrained() -> Translator:
-        return dataclasses.replace(trained, generator=_untrained(run, source, target))
+    def beginning() -> Translator:
+        return dataclasses.replace(trained, generator=untrained(run, source, target))
 
     def through(translator: Translator, strength: float = 1.0, route: str = DEFAULT_ROUTE) -> Method:
         return lambda waveform: translator(waveform, audio.sample_rate, strength, route)
 
     trained = Translator.from_run(run, to=target)
-    equaliser = dataclasses.replace(trained, generator=lambda log_mel: rivals.equalise(log_mel, before, after))
+    equalised = dataclasses.replace(trained, generator=equaliser(run, source, target))
     return {
         "conversion": through(trained),
         "untouched input": lambda waveform: waveform,
-        "equaliser": through(equaliser),
-        "equaliser, a filter alone": through(equaliser, route="gain"),
+        "equaliser": through(equalised),
+        "equaliser, a filter alone": through(equalised, route="gain"),
         "musaicing": lambda waveform: rivals.musaicing(waveform, before, after, palette(), audio),
         "distortion": lambda waveform: rivals.distortion(waveform, after, audio, trained.fine_structure),
-        "untrained generator": lambda waveform: through(untrained())(waveform),
+        "untrained generator": lambda waveform: through(beginning())(waveform),
         **{f"conversion at {strength:g}": through(trained, strength) for strength in strengths},
     }
 
 
-def _untrained(run: RunDirectory, source: str, target: str) -> Callable[[Array], Array]:
+def equaliser(run: RunDirectory, source: str, target: str) -> LogMels:
+    """Return what learns nothing but two genres' levels: log-mels in dB [T, M] -> [T, M]."""
+    before, after = run.statistics[source], run.statistics[target]
+    return lambda log_mel: rivals.equalise(log_mel, before, after)
+
+
+def untrained(run: RunDirectory, source: str, target: str) -> LogMels:
     """Return the generator with which the run's training began: log-mels in dB [T, M] -> [T, M]."""
     from gst_jax.conversion.translator import compiled
     from gst_jax.learning import checkpoint, cyclegan

@@ -25,11 +25,11 @@ Figures = dict[str, dict[str, Any]]  # of one method: {kind: {measure: (value, l
 def summary(report: dict[str, Any]) -> str:
     """Write what matters of each direction, for people: sentences, then a table, in 80 columns."""
     lines = []
-    for direction, part in report["directions"].items():
-        source, target = _genres(direction, report["classifier"])
-        count = len(part["songs"])
-        lines += [f"{source} to {target}, {report['split']}, {count} song{'s' if count != 1 else ''}", ""]
-        for sentence in [*_sentences(part["methods"], target), *part["findings"]]:
+    said = sentences(report)
+    for (direction, part), (title, about) in zip(report["directions"].items(), said.items(), strict=True):
+        _, target = _genres(direction, report["classifier"])
+        lines += [title, ""]
+        for sentence in about:
             lines += textwrap.wrap(sentence, _WIDTH)
         lines += ["", *_table(part["methods"], target), ""]
         met = sum(criterion[3] for criterion in part["criteria"])
@@ -40,6 +40,17 @@ def summary(report: dict[str, Any]) -> str:
                 f"Caution: the classifier knows only {share:.0%} of real {genre}, so its word counts little."
             )
     return "\n".join(lines).rstrip()
+
+
+def sentences(report: dict[str, Any]) -> dict[str, list[str]]:
+    """Say of each direction how near, taken for what, how many notes kept; by a title that says what was measured."""
+    said = {}
+    for direction, part in report["directions"].items():
+        source, target = _genres(direction, report["classifier"])
+        count = len(part["songs"])
+        title = f"{source} to {target}, {report['split']}, {count} song{'s' if count != 1 else ''}"
+        said[title] = [*_sentences(part["methods"], target), *part["findings"]]
+    return said
 
 
 def _genres(direction: str, genres: dict[str, float]) -> tuple[str, str]:

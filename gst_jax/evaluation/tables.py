@@ -63,6 +63,17 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
+def read_json(path: Path) -> Report:
+    """Read the figures that `write_json` wrote."""
+
+    def with_nan(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: with_nan(part) for key, part in value.items()}
+        return [math.nan if part is None else with_nan(part) for part in value] if isinstance(value, list) else value
+
+    return with_nan(json.loads(path.read_text(encoding="utf-8")))
+
+
 def write_plot(report: Report, path: Path) -> None:
     """Draw style against content: the conversion at strengths from 0 to 1 as a line, its rivals as points."""
     from matplotlib.figure import Figure

@@ -26,6 +26,8 @@ class Ear(Protocol):
 
 
 Listener = Callable[[RunDirectory, tuple], Ear | None]  # makes the ear of a run from its genres
+# Is told of a run's averaged generators `{"ab", "ba"}`, the micro-batches they saw, and the seconds of stepping.
+Watcher = Callable[[RunDirectory, Parameters, int, float], None]
 
 
 class Best:

@@ -22,7 +22,7 @@ import numpy as np
 from gst_jax import data
 from gst_jax.config import AudioConfig, Config
 from gst_jax.learning import checkpoint, cyclegan, stepping, transport
-from gst_jax.learning.best import Best, Listener, Metrics
+from gst_jax.learning.best import Best, Listener, Metrics, Watcher
 from gst_jax.learning.resuming import (
     TrainingError,
     as_begun,
@@ -46,6 +46,7 @@ class _Caller:
     say: Callable[[str], None]
     on_step: Callable[[int, int, Metrics], None]
     listen: Listener  # makes what the generators are measured by
+    on_measure: Watcher
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,12 @@ def train(
     say: Callable[[str], None] = lambda text: None,
     on_step: Callable[[int, int, Metrics], None] = lambda step, total, metrics: None,
     listen: Listener = lambda run, genres: None,
+    on_measure: Watcher = lambda run, generators, step, seconds: None,
     progress: Progress | None = None,
 ) -> Summary:
     """Train one pair; where the run directory holds a run, go on with it.
 
-    Returns early, with everything saved, after `minutes` of stepping or at the first SIGINT or SIGTERM. A run that
-    is finished is left as it is.
+    Returns early, all saved, after `minutes` or at the first SIGINT or SIGTERM. A finished run is left as it is.
 
     Args:
         pair: names of the genres a and b.
@@ -93,6 +94,7 @@ def train(
         say: called with a sentence before each part that may take long.
         on_step: called after each micro-batch with how many were seen, how many there are, and the newest metrics.
         listen: makes what measures the generators, as `evaluation.held_out.prepare`; without it the newest convert.
+        on_measure: called after each measurement: run, averaged generators, batches seen, seconds of stepping.
         progress: called like `tqdm.tqdm` on the files to render or decode.
 
     Raises:
@@ -122,9 +124,8 @@ def train(
     genres = data.load_pair(pair, audio_dirs, settings, progress)
     genres = genres if old is None else data.as_trained(genres, old)
     run = dataclasses.replace(run, statistics={genre.name: genre.statistics for genre in genres})
-    run.path.mkdir(parents=True, exist_ok=True)
     with _only_process(run), _stop_on_signal() as stop:
-        return _train(run, genres, initial, _Caller(stop, minutes * 60, say, on_step, listen))
+        return _train(run, genres, initial, _Caller(stop, minutes * 60, say, on_step, listen, on_measure))
 
 
 def _train(
@@ -188,7 +189,7 @@ def _loop(
     on_cpu = jax.default_backend() == "cpu"
     window: list[dict[str, jax.Array]] = []
     if step == 0:
-        best.measure(state.ema, 0, 0.0)
+        _measure(run, state, 0.0, best, caller)
     start = logged_at = time.monotonic()
     while not (
         _is_over(run, step, batches, best) or caller.stop.is_set() or time.monotonic() - start >= caller.seconds
@@ -215,7 +216,7 @@ def _loop(
             checkpoint.save(checkpoints, state)
         if step % training.measure_every == 0 or step == total:
             measuring = time.monotonic()
-            best.measure(state.ema, step, before + measuring - start)
+            _measure(run, state, before + measuring - start, best, caller)
             logged_at += time.monotonic() - measuring  # not a part of the speed
         caller.on_step(step, total, metrics | _shown(best, step))
     if caller.stop.is_set():
@@ -224,6 +225,12 @@ def _loop(
     stepped = before + time.monotonic() - start
     checkpoint.save(checkpoints, state)
     return state, stepped
+
+
+def _measure(run: RunDirectory, state: cyclegan.TrainState, seconds: float, best: Best, caller: _Caller) -> None:
+    """Measure the averaged generators, and show them."""
+    best.measure(state.ema, int(state.step), seconds)
+    caller.on_measure(run, state.ema, int(state.step), seconds)
 
 
 def _is_over(run: RunDirectory, step: int, batches: data.Batches, best: Best) -> bool:
@@ -283,18 +290,13 @@ def _refuse_not_finite(means: Metrics, step: int, checkpoints: Any) -> None:
         )
 
 
-def _entries(log: Path) -> list[Metrics]:
-    """Return the lines of a log, none where there is no log."""
-    entries = []
+def _forget_after(log: Path, step: int) -> Metrics:
+    """Remove from the log what came after a step; return its last entry, {} where there is none."""
+    entries: list[Metrics] = []
     for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
         with contextlib.suppress(json.JSONDecodeError):  # a kill cut the last line off; its steps are repeated
             entries.append(json.loads(line))
-    return entries
-
-
-def _forget_after(log: Path, step: int) -> Metrics:
-    """Remove from the log what came after a step; return its last entry, {} where there is none."""
-    entries = [entry for entry in _entries(log) if entry["step"] <= step]
+    entries = [entry for entry in entries if entry["step"] <= step]
     if log.exists():
         write_text(log, "".join(json.dumps(entry) + "\n" for entry in entries))
     return entries[-1] if entries else {}
@@ -307,11 +309,12 @@ def _append(log: Path, entry: Metrics) -> None:
 
 @contextlib.contextmanager
 def _only_process(run: RunDirectory) -> Iterator[None]:
-    """Hold the run directory's lock, which the system releases however the process ends.
+    """Make the run directory, and hold its lock, which the system releases however the process ends.
 
     Raises:
         TrainingError: when another process holds it.
     """
+    run.path.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(run.lock, timeout=0):
             yield

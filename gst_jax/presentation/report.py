@@ -1,155 +1,119 @@
-"""Write the page that shows a run: samples to hear, pictures, settings, all in one HTML file."""
+"""Write the page that shows a run, for the ear and for the eye, in one HTML file of less than 3 MB."""
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gst_jax import config, data, sound
-from gst_jax.conversion.translator import Translator
+from gst_jax import sound
+from gst_jax.presentation import ages, listening, player, sections
+from gst_jax.presentation.listening import Song
 from gst_jax.presentation.pictures import draw_curves, draw_spectrograms
+from gst_jax.presentation.player import Version
 from gst_jax.runs.atomic import replacing, write_text
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.types import Progress
 
-_SECONDS = 10.0  # of each sample
+Player = dict[str, Any]  # from `player.player`
 
 
-def write(run_dir: str | os.PathLike[str], progress: Progress | None = None) -> Path:
-    """Convert a sample in both directions, draw the pictures, then bind all into `report.html`.
+def write(
+    run_dir: str | os.PathLike[str], progress: Progress | None = None, out: str | os.PathLike[str] | None = None
+) -> Path:
+    """Convert songs in both directions, then write the page that plays them and says how the run went.
 
-    The samples come from tracks that the run did not train on, where there are any. Every file is replaced whole.
+    The songs were not trained on, where there are such. Every file is replaced whole. It may be called while another
+    process trains the run: it reads what was saved.
 
     Args:
-        run_dir: of a run with a checkpoint.
-        progress: called like `tqdm.tqdm` on the conversions.
+        run_dir: of a run with a checkpoint, or a bundled one.
+        progress: called like `tqdm.tqdm` on the songs.
+        out: where the page goes, alone; None is into the run, with sounds and pictures as files beside it.
 
     Returns:
-        The path of `report.html`.
+        The path of the page.
 
     Raises:
-        ConfigError, AudioError: when there is no such run, or its audio changed.
+        ConfigError, CheckpointError, AudioError: when there is no such run, it learned nothing yet, or its audio
+            changed.
     """
     run = RunDirectory.open(run_dir)
-    samples = _samples(run, progress)
+    found = listening.songs(run)
+    shown = found if progress is None else progress(found, desc="samples", unit="song")
+    songs = [(song, listening.versions(run, song)) for song in shown]
+    players = [_player(song, versions) for song, versions in songs]
+    if out is not None:
+        write_text(out, page(run, players))
+        return Path(out)
     run.samples.mkdir(exist_ok=True)
     run.pictures.mkdir(exist_ok=True)
+    samples = _samples(songs)
     for name, sample in samples.items():
-        sound.write_wave(_sample_file(run, name), sample.samples, sample.sample_rate, "PCM_16")
-    entries, measures = _lines(run.log), _lines(run.measures)
-    curves = _save(draw_curves(entries, measures, run.config), run.pictures / "training_curves.png")
-    spectrograms = _save(draw_spectrograms(run, samples), run.pictures / "spectrograms.png")
-    write_text(run.report, _page(run, _progress_facts(entries, measures), list(samples), curves, spectrograms))
+        sound.write_wave(run.samples / f"{name}.wav", sample.samples, sample.sample_rate, "PCM_16")
+    curves = draw_curves(sections.lines(run.log), sections.lines(run.measures), run.config)
+    _save(curves, run.pictures / "training_curves.png")
+    _save(draw_spectrograms(run, samples), run.pictures / "spectrograms.png")
+    write_text(run.players, json.dumps(players))
+    ages.add_best(run)
+    return refresh(run)
+
+
+def refresh(run: RunDirectory) -> Path:
+    """Write the page anew with what there is of the run: it takes a moment, and converts nothing.
+
+    Returns:
+        The path of the page.
+    """
+    write_text(run.report, page(run, sections.stored(run.players)))
     return run.report
 
 
-def _samples(run: RunDirectory, progress: Progress | None) -> dict[str, sound.Sound]:
-    """Return the originals of both genres, each followed by its conversion, by name."""
+def page(run: RunDirectory, players: list[Player]) -> str:
+    """Return the page of a run as HTML.
+
+    Args:
+        run: with what it logged, measured, and converted at several ages.
+        players: of its songs.
+    """
     a, b = run.pair
-    tracks = data.sample_tracks(run)
-    directions: Iterable[tuple[str, str]] = ((a, b), (b, a))
-    if progress is not None:
-        directions = progress(directions, total=2, desc="samples", unit="direction")
-    samples = {}
-    for source, target in directions:
-        original = _excerpt(tracks[source])
-        converted = Translator.from_run(run, to=target)(original.samples, original.sample_rate)
-        samples[f"real_{source}"] = original
-        samples[f"fake_{target}_from_{source}"] = sound.Sound(
-            converted, original.sample_rate, original.format, original.subtype
-        )
-    return samples
+    parts = [
+        f"<h1>{html.escape(a.capitalize())} ⇄ {html.escape(b)}</h1>",
+        f'<p class="lead">{sections.where(run)}</p>',
+        sections.listen(players),
+        sections.learning(run),
+        sections.held_out(run),
+        sections.losses(run),
+        sections.evaluated(run),
+        sections.settings(run),
+    ]
+    return player.page(f"{a} ⇄ {b}", "\n".join(filter(None, parts)))
 
 
-def _excerpt(path: Path) -> sound.Sound:
-    """Read the middle of a track."""
-    track = sound.read_wave(path)
-    length = int(_SECONDS * track.sample_rate)
-    start = max(0, (len(track.samples) - length) // 2)
-    return sound.Sound(track.samples[start : start + length], track.sample_rate, track.format, track.subtype)
+def _player(song: Song, versions: list[Version]) -> Player:
+    """Return the player of a song."""
+    title = f"{song.source.capitalize()} to {song.target}, {song.name}"
+    file = f"{song.source}_to_{song.target}_{song.name.replace(' ', '_')}"
+    hint = "" if song.truth is None else f"True {song.target} is this tune, arranged and played as {song.target}."
+    return player.player(title, [player.entry(version, file) for version in versions], song.target, hint)
 
 
-def _sample_file(run: RunDirectory, name: str) -> Path:
-    return run.samples / f"{name}.wav"
+def _samples(songs: list[tuple[Song, list[Version]]]) -> dict[str, sound.Sound]:
+    """Return the first song of each direction and its conversions by the names of their files."""
+    found: dict[str, sound.Sound] = {}
+    for song, versions in songs:
+        conversion = f"fake_{song.target}_from_{song.source}"
+        for version in versions:
+            is_whole = version.strength == 1
+            name = f"real_{song.source}" if version is versions[0] else conversion if is_whole else None
+            if name is not None:
+                name += "-band" if version.has_band else ""
+                found.setdefault(name, sound.Sound(version.samples, version.sample_rate, "WAV", "PCM_16"))
+    return found
 
 
-def _lines(log: Path) -> list[dict[str, float]]:
-    """Return the lines of a log, none where nothing was written."""
-    return [json.loads(line) for line in log.read_text("utf-8").splitlines()] if log.exists() else []
-
-
-def _save(figure: Any, path: Path) -> Path:
+def _save(figure: Any, path: Path) -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
-    return path
-
-
-def _page(run: RunDirectory, progress: dict[str, str], samples: list[str], curves: Path, spectrograms: Path) -> str:
-    """Return the page, with every picture or sound inside it."""
-    a, b = run.pair
-    provenance = run.history[-1] if run.history else {}
-    facts = progress | {
-        "audio": data.describe(run.audio_dirs),
-        "command": provenance.get("command", ""),
-        "commit": provenance.get("commit", ""),
-        "machine": f"{provenance.get('cpu')}, {provenance.get('cores')} cores",
-    }
-    rows = "".join(f"<tr><th>{name}</th><td>{html.escape(str(value))}</td></tr>" for name, value in facts.items())
-    players = "".join(
-        f"<figure><figcaption>{html.escape(name.replace('_', ' '))}</figcaption>"
-        f'<audio controls src="{_data_url(_sample_file(run, name), "audio/wav")}"></audio>'
-        "</figure>"
-        for name in samples
-    )
-    settings = html.escape(json.dumps(config.to_dict(run.config), indent=1))
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{html.escape(a)} ⇄ {html.escape(b)}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
-img {{ max-width: 100% }} th {{ text-align: left; padding-right: 1.5rem; font-weight: 600 }}
-.players {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: .5rem }}
-figure {{ margin: 0 }} audio {{ width: 100% }} pre {{ background: #f6f6f6; padding: 1rem; overflow: auto }}
-</style>
-<h1>{html.escape(a)} ⇄ {html.escape(b)}</h1>
-<table>{rows}</table>
-<h2>Listen</h2><div class="players">{players}</div>
-<h2>Spectrograms</h2><p>Source, conversion, and a real piece of the target genre.</p>
-<img alt="spectrograms" src="{_data_url(spectrograms, "image/png")}">
-<h2>Training curves</h2>
-<p>Two players compete, so neither loss falls to zero. A discriminator near the dotted line cannot tell converted
-from real; near 0 it has won, and the generators learn little more. Cycle: how far a piece comes back from itself
-after there and back. Identity: how much a generator changes what is of its target genre already. Quality is not in
-the losses. So now and then a few held-out excerpts are converted: how near are they to real music of the target, and
-how many of their notes are left? The generators that did best in both together convert.
-<code>python -m gst_jax.evaluate</code> measures more.</p>
-<img alt="training curves" src="{_data_url(curves, "image/png")}">
-<h2>Settings</h2><details><summary>every setting</summary><pre>{settings}</pre></details>
-</html>
-"""
-
-
-def _progress_facts(entries: list[dict[str, float]], measures: list[dict[str, float]]) -> dict[str, str]:
-    if not entries:
-        return {"batches": "none logged yet"}
-    last = entries[-1]
-    facts = {
-        "batches": f"{last['step']:.0f} ({last['epoch']:.1f} epochs), {last['update']:.0f} updates",
-        "stepping": f"{last['seconds'] / 60:.1f} minutes, {last['segments_per_second']:.1f} segments/s at the end",
-    }
-    if trained := [entry for entry in measures if entry["step"] > 0]:
-        best = max(trained, key=lambda entry: entry["score"])
-        facts["best"] = (
-            f"at minute {best['seconds'] / 60:.1f}, on held-out music: style {best['style']:.2f}, notes "
-            f"{best['notes']:.2f} (equaliser {measures[0]['style']:.2f}, {measures[0]['notes']:.2f}); it converts"
-        )
-    return facts
-
-
-def _data_url(path: Path, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

@@ -156,6 +156,21 @@ class RunDirectory:
         return self.path / "audio_samples"
 
     @property
+    def players(self) -> Path:
+        """The songs that the report plays, as its players take them."""
+        return self.samples / "players.json"
+
+    @property
+    def ages(self) -> Path:
+        """The same song as the run converted it at several ages, as the report's players take it."""
+        return self.samples / "ages.json"
+
+    @staticmethod
+    def board(path: str | os.PathLike[str]) -> Path:
+        """Return the folder, of a run that may not exist yet, that TensorBoard shows."""
+        return Path(path, "tensorboard")
+
+    @property
     def pictures(self) -> Path:
         """The folder of pictures that the report shows."""
         return self.path / "visualizations"
@@ -187,6 +202,11 @@ class RunDirectory:
     def evaluation(self, split: str) -> Path:
         """Return where the figures of an evaluation go by default."""
         return self.path / f"evaluation_{split}.json"
+
+    @property
+    def evaluations(self) -> list[Path]:
+        """The evaluations that are there, the newest last."""
+        return sorted(self.path.glob("evaluation_*.json"), key=lambda path: path.stat().st_mtime)
 
 
 def bundled_run(to: str) -> str:
