@@ -100,4 +100,4 @@ def test_the_rooms_are_few_and_so_are_the_arrows_between_them():
         arrows |= {(room, room_of(module)) for module in imports_of(path)}
     arrows = {(room, other) for room, other in arrows if other not in {None, room} and room not in FRONT}
     rooms = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in FILES} - FRONT
-    assert len(rooms) <= 17 and len(arrows) <= 69, (len(rooms), len(arrows))
+    assert len(rooms) <= 17 and len(arrows) <= 70, (len(rooms), len(arrows))

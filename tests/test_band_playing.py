@@ -11,7 +11,8 @@ from scipy import signal
 
 from gst_jax import sound
 from gst_jax.band import midi, playing
-from gst_jax.band.lead_sheet import Confidence, LeadSheet
+from gst_jax.band.features import BANDS
+from gst_jax.band.lead_sheet import STEPS, Confidence, LeadSheet, Steps
 from gst_jax.config import ConfigError
 from gst_jax.conversion import accompaniment, jobs
 from gst_jax.conversion.accompaniment import BELOW, Band
@@ -38,6 +39,7 @@ def sheet_of(seconds=24.0, meter=4, bars=8, drift=0.0, **changes) -> LeadSheet:
         levels=np.zeros(bars),
         tuning=0.0,
         confidence=Confidence(1.0, 1.0, 1.0, 1.0),
+        steps=Steps(*(np.zeros((bars * meter * STEPS, *more)) for more in ((12,), (12,), (), (BANDS,)))),
     )
     return dataclasses.replace(sheet, **changes)
 
