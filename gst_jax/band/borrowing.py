@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from gst_jax.band.lead_sheet import LeadSheet
 from gst_jax.band.recordings import Recording
 from gst_jax.sound.spectrum import OVERLAP, TINY, istft, stft
 from gst_jax.types import Array
+
+Take = Callable[[Array, int, float], Array]  # sound [N, 2], its rate, semitones for its bass -> [N, 2]
 
 LOW = 200.0  # Hz; the bass, which is taken whole
 _SLOPE = 4  # of the crossover there, an order of Butterworth's
@@ -46,17 +48,18 @@ class Passage:
     semitones: float  # by which the bass is shifted before it is played at the song's pace
 
 
-def play(
-    sheet: LeadSheet,
-    recordings: Sequence[Recording],
-    sample_rate: int,
-    length: int,
-) -> Iterator[Array]:
-    """Play along with a song, as `playing.play` does, from the bars that `choosing.choose` finds."""
+def play(sheet: LeadSheet, recordings: Sequence[Recording], sample_rate: int, length: int) -> Iterator[Array]:
+    """Play along with a song, as `playing.play` does, with the bars that `choosing.choose` finds."""
     return perform(sheet, choosing.choose(sheet, recordings), sample_rate, length)
 
 
-def perform(sheet: LeadSheet, choices: Sequence[Choice | None], sample_rate: int, length: int) -> Iterator[Array]:
+def perform(
+    sheet: LeadSheet,
+    choices: Sequence[Choice | None],
+    sample_rate: int,
+    length: int,
+    take: Take | None = None,
+) -> Iterator[Array]:
     """Play what was chosen, bar by bar, so that memory does not grow with the song's length.
 
     Each bar is played as a tape is, as fast as its bar of the song; its bass was shifted so that it is then in tune.
@@ -66,11 +69,12 @@ def perform(sheet: LeadSheet, choices: Sequence[Choice | None], sample_rate: int
         choices: for each two of its bars.
         sample_rate: Hz of the song.
         length: of the song, in samples.
+        take: what to take of the recordings; None: `accompaniment`.
 
     Yields:
         float32 [n, 2], together exactly so long; silent where nothing was chosen, and in the song's pauses.
     """
-    return _joined(_pieces(sheet, choices, sample_rate, length), length)
+    return _joined(_pieces(sheet, choices, sample_rate, length, take or accompaniment), length)
 
 
 def passages(sheet: LeadSheet, choices: Sequence[Choice | None]) -> Iterator[Passage]:
@@ -100,13 +104,13 @@ def _passage(tuning: float, lines: Array, row: Sequence[tuple[int, Choice]]) -> 
 
 
 def _pieces(
-    sheet: LeadSheet, choices: Sequence[Choice | None], sample_rate: int, length: int
+    sheet: LeadSheet, choices: Sequence[Choice | None], sample_rate: int, length: int, take: Take
 ) -> Iterator[tuple[int, Array]]:
     """Yield for each bar the sample at which it begins and what is played, float32 [n, 2]."""
     lines = sheet.beats[:: sheet.meter] - _EARLY
     edges = np.clip(np.round(lines * sample_rate).astype(int), 0, length)
     fade = max(1, round(_FADE * sample_rate))
-    cut = lru_cache(maxsize=_REMEMBERED)(_cut)
+    cut = functools.lru_cache(maxsize=_REMEMBERED)(functools.partial(_cut, take))
     for passage in passages(sheet, choices):
         taken = cut(passage.recording.path, passage.lines, round(passage.semitones, 1))
         for bar, (start, end) in enumerate(itertools.pairwise(passage.lines), passage.first):
@@ -122,7 +126,7 @@ def _pieces(
 
 @dataclass(frozen=True, eq=False)
 class _Cut:
-    """What is taken of a recording: its accompaniment, without its lead."""
+    """What is taken of a passage."""
 
     samples: Array  # float32 [N, 2]
     sample_rate: int
@@ -139,12 +143,12 @@ class _Cut:
         return _padded(made[spare:], size + 2 * fade)[: size + 2 * fade]
 
 
-def _cut(path: Path, lines: tuple[float, ...], semitones: float) -> _Cut:
-    """Read a passage and take its accompaniment."""
+def _cut(take: Take, path: Path, lines: tuple[float, ...], semitones: float) -> _Cut:
+    """Read a passage and take of it what is wanted."""
     rate = sound.read_header(path).sample_rate
     first, last = (round((second + margin) * rate) for second, margin in ((lines[0], -_MARGIN), (lines[-1], _MARGIN)))
     stereo = _padded(_read(path, max(first, 0), last), last - max(first, 0))
-    return _Cut(accompaniment(stereo, rate, semitones), rate, max(first, 0) / rate)
+    return _Cut(take(stereo, rate, semitones), rate, max(first, 0) / rate)
 
 
 def accompaniment(stereo: Array, rate: int, semitones: float) -> Array:

@@ -26,7 +26,7 @@ _MULTIPLES = (0.5, 1, 2)  # beats of a recording to a beat of the song: it may c
 # Weights of the costs, each of which lies in 0 to 1:
 _HARMONY, _RHYTHM, _BALANCE = 1.0, 0.5, 0.3
 _PACE, _SHIFT, _METER = 0.15, 0.2, 0.3  # by how far it is stretched, and the bass shifted; where the meter is another
-_JOIN = 0.3
+_JOIN = 0.5
 _BASS = 2.0  # of the song's bass beside all its notes, where a borrowed bass has to fit
 _UNLIKE = 20.0  # dB of difference in balance that is as bad as any
 
@@ -60,6 +60,12 @@ class Units:
     balance: Array  # dB, [U, 2, BANDS]
     other_meter: Array  # bool [U]
 
+    def choice(self, state: int, recordings: Sequence[Recording]) -> Choice:
+        """Return the choice of a state: a unit times twelve, and a transposition."""
+        unit, semitones = divmod(state, 12)
+        recording = recordings[int(self.recording[unit])]
+        return Choice(recording, int(self.start[unit]), int(self.beats[unit]), semitones)
+
 
 def choose(sheet: LeadSheet, recordings: Sequence[Recording]) -> list[Choice | None]:
     """Choose for each two bars of a song; nothing where no recording comes near its pace.
@@ -76,11 +82,7 @@ def choose(sheet: LeadSheet, recordings: Sequence[Recording]) -> list[Choice | N
     if not len(units.start):
         return [None for _ in places]
     costs = (cost(sheet, place, units, recordings) for place in places)
-    return [
-        None if state is None else Choice(recordings[units.recording[unit]], *_where(units, unit), semitones)
-        for state in _path(costs, units.following)
-        for unit, semitones in [divmod(state or 0, 12)]
-    ]
+    return [None if state is None else units.choice(state, recordings) for state in _path(costs, units.following)]
 
 
 def why_silent(sheet: LeadSheet, recordings: Sequence[Recording]) -> str | None:
@@ -157,10 +159,6 @@ def bass_shift(semitones: Array, pace: Array, cents: Array | float) -> Array:
         cents: of the song's tuning above the recording's.
     """
     return (semitones + cents / 100 - 12 * np.log2(pace) + 6) % 12 - 6
-
-
-def _where(units: Units, unit: int) -> tuple[int, int]:
-    return int(units.start[unit]), int(units.beats[unit])
 
 
 def _path(costs: Iterable[Array], following: Array) -> list[int | None]:

@@ -28,9 +28,7 @@ class Steps:
     notes: Array  # how strongly each pitch class sounds, float32 [beats * STEPS, 12]
     bass: Array  # the same of the low ones
     onsets: Array  # how far what begins there stands out, in deviations, float32 [beats * STEPS]
-    balance: (
-        Array  # dB in each band against the song's mean there, float32 [beats * STEPS, `features.BANDS`]
-    )
+    balance: Array  # dB in each band against the song's mean there, float32 [beats * STEPS, `features.BANDS`]
 
 
 @dataclass(frozen=True)
