@@ -1,6 +1,10 @@
 """A band borrows the bars that fit a song, on its beats, in its key; no lead is taken, and no long passage."""
 
 import dataclasses
+import json
+import shutil
+import subprocess
+import sys
 import tracemalloc
 import warnings
 from types import SimpleNamespace
@@ -65,7 +69,7 @@ def song():
 
 def kept(folder, **waves):
     """Write recordings and hear them."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, wave in waves.items():
         sound.write_wave(folder / f"{name}.wav", wave, RATE)
     return recordings.hear(sound.find_audio(folder), "metal")
@@ -285,6 +289,28 @@ def test_recordings_are_found_in_the_folders_that_are_left(tmp_path):
     kept(tmp_path / "metal", one=made(bars=8))
     run = run_of(tmp_path / "run", tmp_path / "gone", tmp_path)
     assert recordings_of(run, "metal") == [tmp_path / "metal/one.wav"]
+
+
+def test_the_command_finds_the_recordings_of_a_run(tmp_path, song):
+    """A run of folk and metal, made of the bundled one, as `gst_jax train` would have left it."""
+    kept(tmp_path / "music/metal", only=made(bars=8))
+    shutil.copytree("pretrained/folk_rock", tmp_path / "run")
+    settings = tmp_path / "run/config.json"
+    tree = json.loads(settings.read_text())
+    tree |= {"pair": ["folk", "metal"], "audio_dirs": [str(tmp_path / "music")]}
+    tree["statistics"] = {"folk": tree["statistics"]["folk"], "metal": tree["statistics"]["rock"]}
+    settings.write_text(json.dumps(tree))
+    sound.write_wave(tmp_path / "song.wav", song.wave[: 12 * RATE], RATE, subtype="PCM_16")
+    command = [sys.executable, "-m", "gst_jax.convert", str(tmp_path / "song.wav"), f"--run={tmp_path / 'run'}"]
+    command += ["--to=metal", "--band=1", f"--stems={tmp_path / 'stems'}", f"--out={tmp_path / 'out'}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sound.read_wave(tmp_path / "out/song.metal-band.wav").samples.shape == (12 * RATE, 1)
+    assert np.abs(sound.read_wave(tmp_path / "stems/song.metal-band.band.wav").samples).max() > 0.01
+    shutil.rmtree(tmp_path / "music")
+    gone = subprocess.run([*command, "--overwrite"], capture_output=True, text=True)
+    assert gone.returncode == 1 and "put them back, or leave --band out" in gone.stderr
+    assert "Traceback" not in gone.stderr
 
 
 def converted(tmp_path, song, band):
