@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
-from gst_jax.runs import command_line
+from gst_jax.runs import command_line, terminal
 
 if TYPE_CHECKING:
     from gst_jax.conversion import jobs
@@ -46,9 +46,9 @@ def main(arguments: list[str]) -> None:
         from gst_jax.conversion import jobs, synthesis
         from gst_jax.conversion.accompaniment import Band
         from gst_jax.conversion.translator import Translator, check_strength
-        from gst_jax.runs.directory import bundled_run
+        from gst_jax.runs.directory import RunDirectory, bundled_run
 
-        run = _RUN.value or bundled_run(_TO.value)
+        run = RunDirectory.open(_RUN.value or bundled_run(_TO.value))
         if not _OUT.value or not _STRENGTH.value:
             raise ValueError("--out and --strength must not be empty; as in --out=converted --strength=1")
         strengths = [check_strength(text) for text in _STRENGTH.value]
@@ -67,6 +67,7 @@ def main(arguments: list[str]) -> None:
         plans = [jobs.plan(arguments[1:], _OUT.value, label, *options) for label in labels]
         load = Translator.bypass if _BYPASS_MODEL.value else Translator.from_run
         translator = load(run, to=_TO.value)
+        band = band and band.from_run(run, terminal.Bar)
         _convert(plans, strengths, translator, route, band, stems)
 
 
@@ -80,13 +81,12 @@ def _convert(
 ) -> None:
     """Do what can be done, then list what could not."""
     from gst_jax.conversion import jobs
-    from gst_jax.runs.terminal import Bar, say
 
     failed = list(dict.fromkeys(message for plan in plans for message in plan.refused))
     for plan, strength in zip(plans, strengths, strict=True):
         if plan.jobs:
-            more = (lambda job: say(str(job.target), sys.stdout), band, stems)
-            failed += jobs.convert(plan.jobs, translator, _OUT.value, strength, route, Bar, *more)
+            more = (lambda job: terminal.say(str(job.target), sys.stdout), band, stems)
+            failed += jobs.convert(plan.jobs, translator, _OUT.value, strength, route, terminal.Bar, *more)
     existing = [target for plan in plans for target in plan.existing]
     if existing:
         print(f"left as they are, {len(existing)} in all: {existing[0]} ...; --overwrite replaces them")

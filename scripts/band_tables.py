@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from layout import read, table
+from collections.abc import Sequence
+from typing import Any
+
+import borrowed_rows
+from layout import STYLE, across, interval, read, table
 
 # Columns: what they are called, the figure, how it is written.
 COLUMNS = (
@@ -58,3 +62,39 @@ def joined() -> str:
         why = "; ".join(f"{list(part['silent'].values()).count(reason)}: {reason}" for reason in reasons)
         rows.append([genre, f"{part['plays']} of {part['recordings']}", why])
     return table(["", "joined", "silent on"], rows)
+
+
+def borrowed_called() -> str:
+    """The outside judge's distance to the target and how far its tag rose, with borrowed bars."""
+
+    def cell(figures: dict[str, Any]) -> str:
+        return f"{interval(figures[STYLE], 2)}, {figures['called']:.2f}"
+
+    return across(read("borrowed_band.json")["directions"], borrowed_rows.ROWS, cell)
+
+
+def borrowed_fit() -> str:
+    """What borrowed and random bars share with the song."""
+    rows = [
+        f"{row}, {place}, {measure}"
+        for place in ("alone", "with the song")
+        for measure in borrowed_rows.SHARED
+        for row in (borrowed_rows.RIGHT, borrowed_rows.RANDOM)
+    ]
+    return _borrowed("fit", rows, 2)
+
+
+def borrowed_copying() -> str:
+    """The share of the borrowed bars' pitches that sounds in each mix."""
+    return _borrowed("copying", ("song alone", "with what is borrowed", "with the whole bars"), 3)
+
+
+def borrowed_lengths() -> str:
+    """How long the passages are that are borrowed."""
+    return _borrowed("fit", ("bars between joins", "longest passage, seconds"), 1)
+
+
+def _borrowed(part: str, rows: Sequence[str], places: int) -> str:
+    found = read("borrowed_band.json")["directions"]
+    cells = [[name, *(interval(one[part][name], places) for one in found.values())] for name in rows]
+    return table(["", *found], cells)

@@ -101,4 +101,4 @@ def test_the_rooms_are_few_and_so_are_the_arrows_between_them():
     arrows = {(room, other) for room, other in arrows if other not in {None, room} and room not in FRONT}
     rooms = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in FILES} - FRONT
     # `report` lets a band play where there is one.
-    assert len(rooms) <= 19 and len(arrows) <= 74, (len(rooms), len(arrows))
+    assert len(rooms) <= 19 and len(arrows) <= 75, (len(rooms), len(arrows))

@@ -11,13 +11,15 @@ from scipy import signal
 
 from gst_jax import sound
 from gst_jax.band import midi, playing
-from gst_jax.band.lead_sheet import Confidence, LeadSheet
+from gst_jax.band.features import BANDS
+from gst_jax.band.lead_sheet import STEPS, Confidence, LeadSheet, Steps
 from gst_jax.config import ConfigError
 from gst_jax.conversion import accompaniment, jobs
 from gst_jax.conversion.accompaniment import BELOW, Band
 from gst_jax.conversion.translator import Translator
 from gst_jax.corpus.composition import MODES
 from gst_jax.presentation import notebook
+from gst_jax.runs.directory import RunDirectory
 from gst_jax.sound import loudness
 
 RATE = 22_050
@@ -38,6 +40,7 @@ def sheet_of(seconds=24.0, meter=4, bars=8, drift=0.0, **changes) -> LeadSheet:
         levels=np.zeros(bars),
         tuning=0.0,
         confidence=Confidence(1.0, 1.0, 1.0, 1.0),
+        steps=Steps(*(np.zeros((bars * meter * STEPS, *more)) for more in ((12,), (12,), (), (BANDS,)))),
     )
     return dataclasses.replace(sheet, **changes)
 
@@ -202,9 +205,9 @@ def test_a_silent_song_stays_silent():
 
 
 @pytest.mark.parametrize(("genre", "level", "word"), [("metal", 1.0, "no band for 'metal'"), ("jazz", 2.5, "0 to 2")])
-def test_a_band_that_there_is_not_is_refused(genre, level, word):
+def test_a_band_that_there_is_not_is_refused(song, genre, level, word):
     with pytest.raises(ConfigError, match=word):
-        Band(genre, level)
+        list(Band(genre, level).along([song], sheet_of(), RATE))
 
 
 def test_midi_has_the_songs_bars_and_what_the_band_plays(tmp_path):
@@ -309,7 +312,8 @@ def test_a_song_without_a_beat_is_converted_without_a_band_and_it_is_said(tmp_pa
 def test_a_notebook_has_a_band_too(song, channels, monkeypatch):
     monkeypatch.setattr(accompaniment, "hear", lambda *_: sheet_of())
     source = song if channels else np.ascontiguousarray(song[:, 0])
-    to_rock = notebook.Converter("rock", Translator.bypass("pretrained/folk_rock", "rock"))
+    run = RunDirectory.open("pretrained/folk_rock")
+    to_rock = notebook.Converter("rock", Translator.bypass(run, "rock"), run)
     alone, both = (to_rock(source, RATE, band=level).samples for level in (0.0, 1.0))
     assert alone.shape == both.shape == source.shape
     assert np.sqrt(np.mean(np.square(both - alone))) > 0.1 * np.sqrt(np.mean(np.square(alone)))

@@ -17,6 +17,7 @@ HOP = 256  # samples between the frames of onsets
 PITCH_HOP = 2048  # samples between the frames of pitches
 FPS = RATE / HOP
 PITCH_FPS = RATE / PITCH_HOP
+BANDS = 4  # of the spectral balance, which meet at 200, 800 and 3200 Hz
 LOWEST_PITCH, PITCHES = 28, 72  # MIDI: from the lowest string of a bass, six octaves
 
 _ONSETS = AudioConfig(sample_rate=RATE, n_fft=1024, hop_length=HOP, n_mels=64, f_min=30.0, f_max=10_000.0)
@@ -25,6 +26,7 @@ _BINS = int(440 * 2 ** ((LOWEST_PITCH + PITCHES - 69) / 12) * _PITCHES.n_fft / R
 _BLOCK = 2**20  # samples measured at a time: an hour needs no gigabytes
 _CONTEXT = 2**14  # samples around them, more than a window and its lag
 _LOW_BANDS = 5  # of the mel bands: below 200 Hz
+_BAND_STARTS = (0, _LOW_BANDS, 15, 42)  # in the mel bands
 _LOW_WEIGHT = 0.3  # of them beside the mean over all: a bass marks the beat, and is few bands
 _LEVEL = 0.1  # RMS of a song as it is measured
 _NEIGHBOURS = 41  # bins around a partial, 110 Hz, whose mean it must exceed
@@ -41,6 +43,7 @@ class Features:
     onsets: Array  # how far the level rises, mean over mel bands, the low ones stressed, dB, float32 [T]
     low_onsets: Array  # the mean below 200 Hz
     energy: Array  # mean square of the hop around each onset frame, float32 [T]
+    bands: Array  # mean power in each of the bands, float32 [T, bands]
     pitches: Array  # strength of each semitone from LOWEST_PITCH, float32 [P, PITCHES]
     purity: float  # how closely the partials keep to one tuning, 0 to 1
     tuning: float  # cents of A above 440 Hz, -50 to 50
@@ -63,10 +66,12 @@ def measure(samples: Array, rate: int) -> Features:
             "the samples hold NaN, infinity or far too large values; repair the sound before it is heard"
         )
     gain = np.float32(_LEVEL / np.sqrt(power) if power > 0 else 0.0)
-    rises, energy, partials = [], [], []
+    rises, energy, bands, partials = [], [], [], []
     for block, before, count in _blocks(wave):
         kept = slice(before // HOP, -(-(before + count) // HOP))
-        rises.append(_rises(sound.log_mel(gain * block, _ONSETS))[kept])
+        log_mel = sound.log_mel(gain * block, _ONSETS)
+        rises.append(_rises(log_mel)[kept])
+        bands.append(np.add.reduceat(10 ** (log_mel[kept] / 10), _BAND_STARTS, axis=1))
         energy.append(uniform_filter1d(np.square(block), HOP, mode="constant")[::HOP][kept])
         kept = slice(before // PITCH_HOP, -(-(before + count) // PITCH_HOP))
         partials.append(_partials(np.abs(sound.stft(gain * block, _PITCHES)[kept, :_BINS])))
@@ -77,6 +82,7 @@ def measure(samples: Array, rate: int) -> Features:
         onsets=rise[:, 0],
         low_onsets=rise[:, 1],
         energy=np.concatenate(energy),
+        bands=np.concatenate(bands),
         pitches=pitches,
         purity=purity,
         tuning=tuning,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from gst_jax.band import beats, harmony, meter
-from gst_jax.band.features import FPS, Features, measure
-from gst_jax.band.lead_sheet import Confidence, LeadSheet
+from gst_jax.band.features import BANDS, FPS, Features, measure
+from gst_jax.band.harmony import Chroma
+from gst_jax.band.lead_sheet import STEPS, Confidence, LeadSheet, Steps
 from gst_jax.band.meter import Reading
 from gst_jax.band.sections import letter_phrases
 from gst_jax.corpus.composition import MODES
@@ -80,6 +81,7 @@ def hear(samples: Array, sample_rate: int) -> LeadSheet:
             key=song.scale_chance * pitched,
             chords=song.chord_chance * pitched,
         ),
+        steps=_in_steps(features, chroma, curve, times),
     )
 
 
@@ -108,6 +110,21 @@ def _nothing(features: Features) -> LeadSheet:
         levels=np.zeros(0),
         tuning=features.tuning,
         confidence=Confidence(0.0, 0.0, 0.0, 0.0),
+        steps=Steps(np.zeros((0, 12)), np.zeros((0, 12)), np.zeros(0), np.zeros((0, BANDS))),
+    )
+
+
+def _in_steps(features: Features, chroma: Chroma, curve: Array, times: Array) -> Steps:
+    """Gather curves over time into the steps of beats; what begins there may be a little early or late."""
+    edges = np.interp(np.arange((len(times) - 1) * STEPS + 1) / STEPS, np.arange(len(times)), times)
+    total = np.concatenate([np.zeros((1, BANDS)), np.cumsum(features.bands, axis=0, dtype=np.float64)])
+    power = np.diff(total[np.minimum(np.round(edges * FPS).astype(int), len(features.bands))], axis=0)
+    level = 10 * np.log10(np.maximum(power / np.maximum(power.mean(axis=0), 1e-12), 10 ** (_SILENT / 10)))
+    return Steps(
+        notes=harmony.between(chroma.notes, edges).astype(np.float32),
+        bass=harmony.between(chroma.bass, edges).astype(np.float32),
+        onsets=np.clip(meter.near(curve, edges[:-1]), -1.0, 4.0).astype(np.float32),
+        balance=level.astype(np.float32),
     )
 
 

@@ -18,6 +18,19 @@ class Confidence:
     chords: float
 
 
+STEPS = 4  # of a beat: sixteenth notes where a beat is a quarter
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What sounds in each step of a song's beats, as the bars of two songs are compared by it."""
+
+    notes: Array  # how strongly each pitch class sounds, float32 [beats * STEPS, 12]
+    bass: Array  # the same of the low ones
+    onsets: Array  # how far what begins there stands out, in deviations, float32 [beats * STEPS]
+    balance: Array  # dB in each band against the song's mean there, float32 [beats * STEPS, `features.BANDS`]
+
+
 @dataclass(frozen=True)
 class LeadSheet:
     """A song as its accompanist sees it, of whole bars.
@@ -35,6 +48,7 @@ class LeadSheet:
     levels: Array  # dB of each bar against the song's loudest bars, at most 0, float64 [bars]
     tuning: float  # cents of the song's A above 440 Hz
     confidence: Confidence
+    steps: Steps
 
     @property
     def bars(self) -> int:

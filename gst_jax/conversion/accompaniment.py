@@ -5,16 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gst_jax.band import hearing, playing
+from gst_jax.band import borrowing, choosing, hearing, playing, recordings
 from gst_jax.band.features import RATE as HEARD_AT
 from gst_jax.band.lead_sheet import LeadSheet
+from gst_jax.band.recordings import Recording
 from gst_jax.config import ConfigError
+from gst_jax.data.sources import recordings_of
+from gst_jax.runs.directory import RunDirectory
 from gst_jax.sound import AudioWarning, loudness, streams
-from gst_jax.types import Array
+from gst_jax.types import Array, Progress
 
 BELOW = -8.0  # dB of the band against the song where it plays, at level 1: by the outside judge, on validation
 LOUDEST = 2.0  # level
@@ -30,20 +33,14 @@ def hear(source: Iterable[Array], sample_rate: int) -> LeadSheet:
 
 @dataclass(frozen=True)
 class Band:
-    """Musicians of a genre who play along."""
+    """Musicians of a genre who play along: what an arranger writes for them or, of any genre, bars of recordings."""
 
     genre: str
     level: float = 1.0  # 0 is silence, 1 as loud as measured best, 2 twice that
+    recordings: tuple[Recording, ...] = ()  # to borrow bars from; none: an arranger writes for this genre
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be played.
-
-        Raises:
-            ConfigError: when there is no such band, or its level is out of range.
-        """
-        if self.genre not in playing.GENRES:
-            names = ", ".join(playing.GENRES)
-            raise ConfigError(f"there is no band for {self.genre!r}, only for {names}; leave --band out")
+        """Refuse a level that is out of range with a ConfigError."""
         if not 0 <= self.level <= LOUDEST:
             raise ConfigError(f"--band must lie in 0 to {LOUDEST:g}, not {self.level}")
 
@@ -51,6 +48,41 @@ class Band:
     def label(self) -> str:
         """Return what the names of files add for this band."""
         return "-band" if self.level == 1 else f"-band{self.level:g}"
+
+    @property
+    def is_arranged(self) -> bool:
+        """Whether there are notes that the band plays from."""
+        return not self.recordings
+
+    def from_run(self, run: RunDirectory, progress: Progress | None = None) -> Band:
+        """Return the band with the recordings that a run learned from, where no arranger writes for its genre.
+
+        Raises:
+            ConfigError: when the recordings are gone.
+            AudioError: when none has a steady beat, or one cannot be read.
+        """
+        if self.genre in playing.GENRES:
+            return self
+        return replace(self, recordings=recordings.hear(recordings_of(run, self.genre), self.genre, progress))
+
+    def why_silent(self, sheet: LeadSheet) -> str | None:
+        """Say in a sentence why the band does not play along with a song, or nothing where it does."""
+        return hearing.why_silent(sheet) or (
+            None if self.is_arranged else choosing.why_silent(sheet, self.recordings)
+        )
+
+    def play(self, sheet: LeadSheet, sample_rate: int, length: int) -> Iterator[Array]:
+        """Play alone: float32 [n, 2] blocks, together `length` samples, from a song's sheet.
+
+        Raises:
+            ConfigError: when no arranger writes for the genre, and there are no recordings.
+        """
+        if self.recordings:
+            return borrowing.play(sheet, self.recordings, sample_rate, length)
+        if self.genre in playing.GENRES:
+            return playing.play(sheet, self.genre, sample_rate, length)
+        names = ", ".join(playing.GENRES)
+        raise ConfigError(f"there is no band for {self.genre!r}, only for {names}, or with recordings of it")
 
     def along(
         self,
@@ -79,7 +111,7 @@ class Band:
             for block in song:
                 alone.append(block)
                 peak = max(peak, float(np.abs(block).max(initial=0)))
-            for block in shown(playing.play(sheet, self.genre, sample_rate, alone.end)):
+            for block in shown(self.play(sheet, sample_rate, alone.end)):
                 band.append(block)
             song_gain, band_gain = self._gains(alone, band, sample_rate)
 
@@ -106,7 +138,7 @@ class Band:
         """
         source = np.asarray(source, np.float32)
         sheet = hear([source.reshape(len(source), -1)], sample_rate)
-        if reason := hearing.why_silent(sheet):
+        if reason := self.why_silent(sheet):
             warnings.warn(reason, AudioWarning, stacklevel=2)
             return song
         blocks = self.along([song.reshape(len(song), -1)], sheet, sample_rate)

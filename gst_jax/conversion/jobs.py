@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from gst_jax import sound
-from gst_jax.band import midi
-from gst_jax.band.hearing import why_silent
+from gst_jax.band import midi as scores
 from gst_jax.config import ConfigError
 from gst_jax.conversion import accompaniment, synthesis
 from gst_jax.conversion.accompaniment import Band
@@ -51,22 +50,23 @@ class Plan:
 
 @dataclass(frozen=True)
 class Stems:
-    """A folder for song and band apart, as float WAV, and the band's part as MIDI."""
+    """A folder for song and band apart, as float WAV, and the band's part as MIDI where it was arranged."""
 
     folder: Path
     overwrite: bool = False
 
-    def of(self, jobs: list[Job], out: Path) -> list[dict[str, Path]]:
+    def of(self, jobs: list[Job], out: Path, midi: bool) -> list[dict[str, Path]]:
         """Return for each job the paths of the stems that may be written; those that exist are left, and said.
 
         Args:
             jobs: of a plan.
             out: the folder given to `plan`.
+            midi: whether there are notes to write.
 
         Raises:
             ConfigError: when a stem would be an input or another output.
         """
-        places = [self._places(job, out) for job in jobs]
+        places = [self._places(job, out, midi) for job in jobs]
         stems = [(job.source, path) for job, found in zip(jobs, places, strict=True) for path in found.values()]
         _check_targets([*((job.source, job.target) for job in jobs), *stems])
         left = [] if self.overwrite else [path for _, path in stems if path.exists()]
@@ -74,9 +74,9 @@ class Stems:
             warnings.warn(f"{path} exists and is left; --overwrite replaces it", AudioWarning, stacklevel=2)
         return [{name: path for name, path in found.items() if path not in left} for found in places]
 
-    def _places(self, job: Job, out: Path) -> dict[str, Path]:
+    def _places(self, job: Job, out: Path, midi: bool) -> dict[str, Path]:
         place = self.folder / job.target.relative_to(out).with_suffix("")
-        endings = {"song": ".song.wav", "band": ".band.wav", "midi": ".band.mid"}
+        endings = {"song": ".song.wav", "band": ".band.wav"} | ({"midi": ".band.mid"} if midi else {})
         return {name: place.with_name(_shortened(place.name, ending)) for name, ending in endings.items()}
 
 
@@ -154,7 +154,8 @@ def convert(
         OSError: when the folder cannot be written to, or the disk is full; files done before stay.
     """
     jobs, failed = list(jobs), []
-    places = [{} for _ in jobs] if stems is None else stems.of(jobs, Path(out))
+    midi = band is not None and band.is_arranged
+    places = [{} for _ in jobs] if stems is None else stems.of(jobs, Path(out), midi)
     _check_writable(Path(out))
     passes = 4 if strength > 0 else 2  # each file is read three times or once, then written
     passes += 0 if band is None else 2  # and heard, and played along with
@@ -196,7 +197,7 @@ def _convert(
         _write(job, converted, bar)
         return
     sheet = accompaniment.hear(read(), rate)
-    if reason := why_silent(sheet):
+    if reason := band.why_silent(sheet):
         warnings.warn(f"{job.source}: {reason}", AudioWarning, stacklevel=2)
         if bar is not None:
             bar.update(job.header.frames / rate)  # that nobody will play
@@ -210,7 +211,7 @@ def _convert(
                 kind = sound.choose_kind(path, rate, job.header.channels, "FLOAT")
                 sound.write_blocks(path, spool.blocks(), rate, job.header.channels, kind)
     if path := apart.get("midi"):
-        midi.write(path, sheet, band.genre)
+        scores.write(path, sheet, band.genre)
 
 
 def _write(job: Job, made: Iterator[Array], bar: Any) -> None:

@@ -191,6 +191,28 @@ def as_trained(genres: tuple[Genre, Genre], run: RunDirectory) -> tuple[Genre, G
     return a, b
 
 
+def recordings_of(run: RunDirectory, genre: str) -> list[Path]:
+    """Return the files of a genre in the user's folders that a run learned from, as they are now.
+
+    Raises:
+        ConfigError: when they are gone, or the run does not say where they were.
+    """
+    own = [place for place in run.audio_dirs if place != CORPUS]
+    if not own:
+        raise ConfigError(
+            f"{run.path} does not say where its recordings of {genre} are, from which --band takes bars; convert "
+            "with the run directory that gst_jax train made, or leave --band out"
+        )
+    there = [place for place in own if Path(place).is_dir()]
+    files = [file for folder in find_folders(genre, there) for file in sound.find_audio(folder)]
+    if not files:
+        raise ConfigError(
+            f"the recordings of {genre} that {run.path} learned from, and from which --band takes bars, are no "
+            f"longer in {describe(own)}; put them back, or leave --band out"
+        )
+    return files
+
+
 def sample_tracks(run: RunDirectory, count: int) -> dict[str, list[Path]]:
     """Return for each genre the first tracks that a run did not train on, or one that it did where none was held out.
 

@@ -31,7 +31,7 @@ class Run:
 
     def to(self, genre: str) -> Converter:
         """Return what converts songs of the other genre to this one."""
-        return Converter(genre, Translator.from_run(self.directory, to=genre))
+        return Converter(genre, Translator.from_run(self.directory, to=genre), self.directory)
 
     def __repr__(self) -> str:
         """Name the genres, and how the training went."""
@@ -48,6 +48,7 @@ class Converter:
 
     genre: str
     translator: Translator
+    run: RunDirectory  # whose recordings a band may borrow from
 
     def __call__(
         self, song: PathLike | Array, rate: int | None = None, strength: float = 1.0, band: float = 0.0
@@ -69,7 +70,7 @@ class Converter:
             song, rate = wave.samples, wave.sample_rate
         if rate is None:
             raise ValueError("samples need their rate in Hz, as in to_jazz(samples, 44_100)")
-        musicians = Band(self.genre, band) if band else None
+        musicians = Band(self.genre, band).from_run(self.run, Bar) if band else None
         made = self.translator(song, rate, strength, name=name)
         return Song(made if musicians is None else musicians.over(made, song, rate), rate)
 
