@@ -194,6 +194,21 @@ def training() -> str:
     return table(head, rows)
 
 
+def longer() -> str:
+    """What held-out music says of one run as it goes on: every fourth measurement, and the best."""
+    trained = [entry for entry in read("training_longer.json")["measures"] if entry["step"] > 0]
+    best = max(trained, key=lambda entry: entry["score"])
+    rows = [
+        [
+            f"{entry['step']}{', the best' if entry is best else ''}",
+            *(f"{entry[key]:.3f}" for key in ("style", "notes", "score")),
+        ]
+        for entry in trained
+        if entry is best or entry["step"] % 1600 == 0
+    ]
+    return table(["batches", "style", "notes", "score"], rows)
+
+
 def treble() -> str:
     """The error above the mel bands, and the distance to the genre's mean there."""
     found = {name.replace("_", " to "): part for name, part in read("treble.json")["directions"].items()}
@@ -321,6 +336,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "borrowed, copying": band_tables.borrowed_copying,
     "borrowed, lengths": band_tables.borrowed_lengths,
     "training": training,
+    "training, longer": longer,
     "bench": bench,
     "pytorch": pytorch,
     "layers": layers,
