@@ -1,8 +1,11 @@
-"""Lay out how well the band hears; used by tables.py."""
+"""Lay out how well the band hears and what it plays; used by tables.py."""
 
 from __future__ import annotations
 
-from layout import read, table
+from typing import Any
+
+import band_rows
+from layout import across, read, table
 
 # Columns: what they are called, the figure, how it is written.
 COLUMNS = (
@@ -58,3 +61,15 @@ def joined() -> str:
         why = "; ".join(f"{list(part['silent'].values()).count(reason)}: {reason}" for reason in reasons)
         rows.append([genre, f"{part['plays']} of {part['recordings']}", why])
     return table(["", "joined", "silent on"], rows)
+
+
+def content(measured: str) -> str:
+    """Chords and beats of bands that play as they should and in wrong ways: alone, or the mix with one."""
+    ending = {"alone": "", "mix": " of the mix"}[measured]
+
+    def cell(figures: dict[str, Any]) -> str:
+        return ", ".join(f"{figures[name + ending][0]:.2f}" for name in ("chord", "beat"))
+
+    rows = (band_rows.RIGHT, *band_rows.WRONG, "conversion", "true target, rearranged")
+    files = [read(f"band_content_{pair}.json") for pair in ("folk_rock", "folk_jazz")]
+    return across({name: part for file in files for name, part in file["directions"].items()}, rows, cell)

@@ -287,6 +287,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "band_hearing, by genre": band_tables.hearing_by_genre,
     "band_silent": band_tables.silent,
     "band_recordings": band_tables.joined,
+    "band_content, alone": functools.partial(band_tables.content, "alone"),
+    "band_content, mix": functools.partial(band_tables.content, "mix"),
     "training": training,
     "bench": bench,
     "pytorch": pytorch,
