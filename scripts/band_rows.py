@@ -1,4 +1,4 @@
-"""The rows of the outside judge that have a band: playing along as it should, and in four wrong ways."""
+"""The rows of the outside judge that have a band: playing along as it should, and in five wrong ways."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from gst_jax.conversion import accompaniment
 from gst_jax.conversion.accompaniment import Band
 
 RIGHT, UNCONVERTED = "conversion with band", "song with band, unconverted"
-TRITONE, LATE, OTHER = "band a tritone off", "band half a bar late", "another song's band"
-WRONG = (TRITONE, LATE, OTHER)
+TRITONE, LATE = "band a tritone off", "band half a bar late"
+RANDOM, OTHER = "band of random bars", "another song's band"
+WRONG = (TRITONE, LATE, RANDOM, OTHER)
 METHODS = (RIGHT, UNCONVERTED, *WRONG)
+SEED = 0
 
 
 def make_methods(
@@ -30,33 +32,51 @@ def make_methods(
         rate: Hz.
     """
     band = Band(target)
-    sheets = {song.tobytes(): accompaniment.hear([song[:, None]], rate) for song in songs}
+    sheets = [accompaniment.hear([song[:, None]], rate) for song in songs]
+    changed = dict(zip((song.tobytes() for song in songs), changes(sheets), strict=True))
     alone = {song.tobytes(): convert(song) for song in songs}
-    others = dict(zip(sheets, [*list(sheets.values())[1:], *list(sheets.values())[:1]], strict=True))
 
-    def method(change: Callable[[LeadSheet, bytes], LeadSheet], converted: bool = True):
+    def method(row: str, converted: bool = True):
         def play(song: np.ndarray) -> np.ndarray:
-            sheet = sheets[song.tobytes()]
             made = alone[song.tobytes()] if converted else song
-            if why_silent(sheet):
+            sheets = changed[song.tobytes()]
+            if why_silent(sheets[RIGHT]):
                 return made
-            changed = change(sheet, song.tobytes())
-            return np.concatenate(list(band.along([made[:, None]], changed, rate)))[:, 0]
+            return np.concatenate(list(band.along([made[:, None]], sheets[row], rate)))[:, 0]
 
         return play
 
-    return {
-        RIGHT: method(lambda sheet, key: sheet),
-        UNCONVERTED: method(lambda sheet, key: sheet, converted=False),
-        TRITONE: method(lambda sheet, key: dataclasses.replace(sheet, tonic=(sheet.tonic + 6) % 12)),
-        LATE: method(lambda sheet, key: late(sheet)),
-        OTHER: method(lambda sheet, key: as_long(others[key], sheet) if others[key].bars else sheet),
-    }
+    return {row: method(row) for row in (RIGHT, *WRONG)} | {UNCONVERTED: method(RIGHT, converted=False)}
+
+
+def changes(sheets: Sequence[LeadSheet]) -> list[dict[str, LeadSheet]]:
+    """Return for each song what its band plays from, as it should and in each wrong way; another song is the next."""
+    others = [*sheets[1:], *sheets[:1]]
+    return [
+        {
+            RIGHT: sheet,
+            TRITONE: dataclasses.replace(sheet, tonic=(sheet.tonic + 6) % 12),
+            LATE: late(sheet),
+            RANDOM: shuffled(sheet),
+            OTHER: as_long(other, sheet) if other.bars else sheet,
+        }
+        for sheet, other in zip(sheets, others, strict=True)
+    ]
 
 
 def late(sheet: LeadSheet) -> LeadSheet:
     """Move a band by half a bar."""
+    if not sheet.bars:
+        return sheet
     return dataclasses.replace(sheet, beats=sheet.beats + sheet.meter / 2 * np.diff(sheet.beats).mean())
+
+
+def shuffled(sheet: LeadSheet) -> LeadSheet:
+    """Let a band play the song's chords, and its phrases, in any order."""
+    rng = np.random.default_rng(SEED)
+    chords = tuple(sheet.chords[bar] for bar in rng.permutation(sheet.bars))
+    phrases = "".join(sheet.phrases[phrase] for phrase in rng.permutation(len(sheet.phrases)))
+    return dataclasses.replace(sheet, chords=chords, phrases=phrases)
 
 
 def as_long(other: LeadSheet, sheet: LeadSheet) -> LeadSheet:

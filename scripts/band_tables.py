@@ -1,10 +1,11 @@
-"""Lay out how well the band hears; used by tables.py."""
+"""Lay out how well the band hears and what it plays; used by tables.py."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import band_rows
 import borrowed_rows
 from layout import STYLE, across, interval, read, table
 
@@ -62,6 +63,18 @@ def joined() -> str:
         why = "; ".join(f"{list(part['silent'].values()).count(reason)}: {reason}" for reason in reasons)
         rows.append([genre, f"{part['plays']} of {part['recordings']}", why])
     return table(["", "joined", "silent on"], rows)
+
+
+def content(measured: str) -> str:
+    """Chords and beats of bands that play as they should and in wrong ways: alone, or the mix with one."""
+    ending = {"alone": "", "mix": " of the mix"}[measured]
+
+    def cell(figures: dict[str, Any]) -> str:
+        return ", ".join(f"{figures[name + ending][0]:.2f}" for name in ("chord", "beat"))
+
+    rows = (band_rows.RIGHT, *band_rows.WRONG, "conversion", "true target, rearranged")
+    files = [read(f"band_content_{pair}.json") for pair in ("folk_rock", "folk_jazz")]
+    return across({name: part for file in files for name, part in file["directions"].items()}, rows, cell)
 
 
 def borrowed_called() -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import band_tables
+import caution_tables
 import command
 import judge_tables
 from layout import METHODS, RESULTS, ROOT, STYLE, Directions, across, interval, read, table
@@ -281,35 +282,6 @@ def growth() -> str:
     return table(["what", "values", "ms a micro-batch", "segments/s", "peak MB"], rows)
 
 
-def cautions_of_songs() -> str:
-    """How often a song is said to sound like the genre it is converted to: of those of the source, of the target."""
-    found = read("cautions.json")["songs"]
-    rows = []
-    for direction in found["built-in"]:
-        counts = [found[kind][direction][2 * part : 2 * part + 2] for kind in found for part in (0, 1)]
-        rows.append([direction, *(f"{said} of {count}" for count, said in counts)])
-    head = [f"{kind}, songs of the {genre}" for kind in ("tunes", "recordings") for genre in ("source", "target")]
-    return table(["", *head], rows)
-
-
-def cautions_of_folders() -> str:
-    """How often five recordings and five others are said to differ no more than by chance."""
-    found = read("cautions.json")["folders"]
-    pairs = found["built-in"]
-    rows = [[pair, *("{1} of {0}".format(*part[pair]) for part in found.values())] for pair in pairs]
-    return table(["five and five recordings", "tunes", "recordings"], rows)
-
-
-def cautions_of_copies() -> str:
-    """How many copies are found, and how many are taken for one."""
-    found = read("cautions.json")["copies"]
-    return (
-        f"Of {found['copies']} recordings, MP3 copies of half the level, without the first second, were found: "
-        f"{found['found']}. Of {found['pairs that are none']:,} other pairs, taken for copies: "
-        f"{found['taken for copies']}."
-    )
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "summary of style": summary_of_style,
     "summary of closeness": summary_of_closeness,
@@ -331,6 +303,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "band_hearing, by genre": band_tables.hearing_by_genre,
     "band_silent": band_tables.silent,
     "band_recordings": band_tables.joined,
+    "band_content, alone": functools.partial(band_tables.content, "alone"),
+    "band_content, mix": functools.partial(band_tables.content, "mix"),
     "borrowed, called": band_tables.borrowed_called,
     "borrowed, fit": band_tables.borrowed_fit,
     "borrowed, copying": band_tables.borrowed_copying,
@@ -341,9 +315,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "pytorch": pytorch,
     "layers": layers,
     "growth": growth,
-    "cautions, songs": cautions_of_songs,
-    "cautions, folders": cautions_of_folders,
-    "cautions, copies": cautions_of_copies,
+    "cautions, songs": caution_tables.songs,
+    "cautions, folders": caution_tables.folders,
+    "cautions, copies": caution_tables.copies,
 }
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A band plays along: on the song's beats, in its key and tuning, as long as the song, and nothing is lost."""
 
+import contextlib
 import dataclasses
 import tracemalloc
 import warnings
@@ -20,7 +21,7 @@ from gst_jax.conversion.translator import Translator
 from gst_jax.corpus.composition import MODES
 from gst_jax.presentation import notebook
 from gst_jax.runs.directory import RunDirectory
-from gst_jax.sound import loudness
+from gst_jax.sound import loudness, streams
 
 RATE = 22_050
 CHORDS = (0, 3, 4, 0, 0, 5, 3, 0)
@@ -192,6 +193,45 @@ def test_the_level_is_that_of_the_band_against_the_song(song):
         shares.append(np.sqrt(loudness.energy(theirs * band, RATE) / loudness.energy(ours * song[there], RATE)))
     assert 20 * np.log10(shares[0]) == pytest.approx(BELOW, abs=1.5)
     assert shares[0] / shares[1] == pytest.approx(2, rel=0.02)
+
+
+@pytest.fixture(scope="module")
+def drummed(song):
+    """The song with bursts of noise on the sheet's beats."""
+    place = np.arange(len(song)) / RATE % (60 / 112) < 0.06
+    return song + 0.3 * np.random.default_rng(1).standard_normal(song.shape).astype(np.float32) * place[:, None]
+
+
+@pytest.mark.parametrize(
+    ("genre", "level", "least", "most"), [("folk", 1.0, -9.5, -4), ("folk", 0.3, -4, -0.8), ("rock", 1.0, -1, 1)]
+)
+def test_only_towards_folk_the_songs_drums_step_back(drummed, genre, level, least, most):
+    """Noise above 5 kHz, where the song has little else, against the hum."""
+    with contextlib.closing(streams.Spool()) as alone, contextlib.closing(streams.Spool()) as band:
+        mix = list(Band(genre, level).along([drummed], sheet_of(), RATE, stems=(alone, band)))
+        made = alone.read(0, alone.end)
+    assert made.shape == drummed.shape == np.concatenate(mix).shape
+    inside = slice(2 * RATE, 18 * RATE)
+    high, low = (signal.butter(4, edge, kind, fs=RATE, output="sos") for edge, kind in ((5000, "high"), (250, "low")))
+    change = [
+        10
+        * np.log10(
+            np.mean(signal.sosfilt(bands, made, axis=0)[inside] ** 2)
+            / np.mean(signal.sosfilt(bands, drummed, axis=0)[inside] ** 2)
+        )
+        for bands in (high, low)
+    ]
+    assert least < change[0] - change[1] < most
+
+
+def test_with_its_drums_stepped_back_a_song_is_as_loud(drummed):
+    both = np.concatenate(list(Band("folk").along([drummed], sheet_of(), RATE, ceiling=9.0)))
+    assert abs(10 * np.log10(loudness.energy(both, RATE) / loudness.energy(drummed, RATE))) < 0.3
+
+
+@pytest.mark.parametrize("genre", sorted(playing.GENRES))
+def test_a_band_of_level_0_changes_nothing(song, genre):
+    np.testing.assert_array_equal(np.concatenate(list(Band(genre, 0.0).along([song], sheet_of(), RATE))), song)
 
 
 def test_the_same_song_gets_the_same_band(song):

@@ -14,6 +14,7 @@ from gst_jax.band.features import RATE as HEARD_AT
 from gst_jax.band.lead_sheet import LeadSheet
 from gst_jax.band.recordings import Recording
 from gst_jax.config import ConfigError
+from gst_jax.conversion import room
 from gst_jax.data.sources import recordings_of
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.sound import AudioWarning, loudness, streams
@@ -106,22 +107,31 @@ class Band:
         Yields:
             float32 [n, C], together as long as the song.
         """
-        with closing(streams.Spool()) as alone, closing(streams.Spool()) as band:
+        with closing(streams.Spool()) as alone, closing(streams.Spool()) as band, closing(streams.Spool()) as back:
             peak = loudness.CEILING
             for block in song:
                 alone.append(block)
                 peak = max(peak, float(np.abs(block).max(initial=0)))
-            for block in shown(self.play(sheet, sample_rate, alone.end)):
-                band.append(block)
-            song_gain, band_gain = self._gains(alone, band, sample_rate)
+            for part in shown(self.play(sheet, sample_rate, alone.end)):
+                band.append(_placed(part, block.shape[1]))
+            ours, theirs = _energies(alone, sample_rate), _energies(band, sample_rate)
+            gain = self._gain(ours, theirs)
+            heard = alone
+            if self.genre == "folk" and gain:  # tabla and drone take the place of the song's drums
+                quieter = (gain * part for part in band.blocks())
+                for part in room.step_back(alone.blocks(), quieter, sample_rate, min(self.level, 1.0)):
+                    back.append(part)
+                heard = back
+            # What plays together adds its energies: the whole stays as loud as the song was.
+            both = _energies(heard, sample_rate).sum() + gain**2 * theirs.sum()
+            whole = np.float32(np.sqrt(ours.sum() / both) if gain else 1)
 
             def mixed() -> Iterator[Array]:
-                for start in range(0, alone.end, sample_rate):
-                    ours = alone.read(start, start + sample_rate)
-                    theirs = band_gain * _placed(band.read(start, start + sample_rate), ours)
-                    for stem, part in zip(stems or (), (song_gain * ours, theirs), strict=False):
+                for parts in zip(heard.blocks(), band.blocks(), strict=True):
+                    parts = whole * parts[0], whole * gain * parts[1]
+                    for stem, part in zip(stems or (), parts, strict=False):
                         stem.append(part)
-                    yield song_gain * ours + theirs
+                    yield parts[0] + parts[1]
 
             yield from streams.limited(mixed(), sample_rate, ceiling or peak)
 
@@ -144,26 +154,23 @@ class Band:
         blocks = self.along([song.reshape(len(song), -1)], sheet, sample_rate)
         return np.concatenate(list(blocks)).reshape(song.shape)
 
-    def _gains(self, song: streams.Spool, band: streams.Spool, sample_rate: int) -> tuple[np.float32, np.float32]:
-        """Return what to multiply song and band by."""
-        size = round(_BLOCK * sample_rate)
-        energies = []
-        for start in range(0, song.end, size):
-            heard = song.read(start, start + size)
-            played = _placed(band.read(start, start + size), heard)
-            energies.append([loudness.energy(heard, sample_rate), loudness.energy(played, sample_rate)])
-        ours, theirs = np.array(energies).T
+    def _gain(self, ours: Array, theirs: Array) -> np.float32:
+        """Return what to multiply the band by, from the energies of song and band, half second by half second."""
         playing_now = theirs > _SILENT * theirs.max()
         if not ours[playing_now].any():
-            return np.float32(1), np.float32(0)
-        gain = self.level * 10 ** (BELOW / 20) * np.sqrt(ours[playing_now].sum() / theirs[playing_now].sum())
-        # What plays together adds its energies: the whole stays as loud as the song was.
-        whole = np.sqrt(ours.sum() / (ours.sum() + gain**2 * theirs.sum()))
-        return np.float32(whole), np.float32(whole * gain)
+            return np.float32(0)
+        ratio = ours[playing_now].sum() / theirs[playing_now].sum()
+        return np.float32(self.level * 10 ** (BELOW / 20) * np.sqrt(ratio))
 
 
-def _placed(stereo: Array, song: Array) -> Array:
-    """Give a band [n, 2] the channels of a song [n, C]: both in one, or left and right in the first two."""
-    if song.shape[1] == 1:
+def _energies(sound: streams.Spool, sample_rate: int) -> Array:
+    """Return how much is heard of each half second, float64 [blocks]."""
+    blocks = streams.reblocked(sound.blocks(), round(_BLOCK * sample_rate))
+    return np.array([loudness.energy(block, sample_rate) for block in blocks])
+
+
+def _placed(stereo: Array, channels: int) -> Array:
+    """Give a band [n, 2] the channels of a song: both in one, or left and right in the first two of [n, C]."""
+    if channels == 1:
         return stereo.mean(axis=1, keepdims=True)
-    return np.pad(stereo, ((0, 0), (0, song.shape[1] - 2)))
+    return np.pad(stereo, ((0, 0), (0, channels - 2)))
