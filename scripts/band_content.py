@@ -6,7 +6,7 @@
 It listens to tunes of the built-in corpus, whose chords and beats are written down, with bands that play along as
 they should and in the wrong ways of `band_rows.py`. The band alone is compared with what is written, the conversion
 with the band is compared with the song. The measure to reach is what the target genre's own arrangement of the tune
-has. Each takes five minutes on one core.
+has. Each takes five minutes of a quiet core.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+import band_rows
 import pytest
 import tables
 
@@ -96,6 +97,26 @@ def test_what_is_said_of_the_outside_judge_follows_from_its_figures():
     for direction, rows in distances("real").items():
         fewer = [method for method in (*equalisers, "untouched input") if rows[method] > rows["conversion"]]
         assert (len(fewer) == 3) == (direction != "jazz to folk"), direction
+
+
+def test_what_is_said_of_what_the_band_plays_follows_from_its_figures():
+    """The sentences below the tables of band.md."""
+    short, alike = set(), set()
+    for pair in ("folk_rock", "folk_jazz"):
+        for direction, part in json.loads((RESULTS / f"band_content_{pair}.json").read_text())["directions"].items():
+            rows, measures = part["methods"], ("chord", "beat")
+            right, true = rows[band_rows.RIGHT], rows["true target, rearranged"]
+            assert part["played"] == part["songs"] == 8
+            for name in measures:
+                assert right[f"{name} of the mix"][0] >= true[f"{name} of the mix"][0] - 0.05, (direction, name)
+            short |= {(direction, name) for name in measures if right[name][0] < true[name][0] - 0.05}
+            for wrong in band_rows.WRONG:
+                below = [rows[wrong][f"{name} below the right band"][1] for name in measures]  # the interval's lower end
+                assert max(below) > 0, (direction, wrong)
+                if max(rows[wrong][f"{name} of the mix below the right band"][1] for name in measures) <= 0:
+                    alike.add((direction, wrong))
+    assert short == {("folk to rock", "chord"), ("folk to jazz", "chord")}
+    assert len(alike) == 5
 
 
 def strings(tree: Any) -> Iterator[str]:
