@@ -136,7 +136,7 @@ def cost(sheet: LeadSheet, place: int, units: Units, recordings: Sequence[Record
     notes, bass = (part[steps].reshape(UNIT, -1, 12).sum(axis=1) for part in (heard.notes, heard.bass))
     wanted = _shares(_shares(notes) + _BASS * _shares(bass))
     lifted = np.stack([np.roll(wanted, -semitones, axis=1) for semitones in range(12)])
-    harmony = 1 - np.einsum("ubc,sbc->us", units.harmony, lifted) / UNIT
+    harmony = 1 - units.harmony.reshape(-1, UNIT * 12) @ lifted.reshape(12, -1).T / UNIT
     rhythm = (1 - units.rhythm @ _pattern(heard.onsets[steps])) / 2
     off = np.abs(units.balance - heard.balance[steps].reshape(UNIT, -1, BANDS).mean(axis=1)).mean(axis=(1, 2))
     pace = units.seconds / ((lines[-1] - lines[0]) * UNIT / bars)
@@ -173,13 +173,15 @@ def _path(costs: Iterable[Array], following: Array) -> list[int | None]:
     came_from[after] = before
     total, back = np.zeros(12 * len(following)), []
     for place, here in enumerate(costs):
-        best, second = (int(state) for state in np.argsort(total, kind="stable")[:2])
+        best = int(total.argmin())
+        second = int(np.where(np.arange(len(total)) == best, np.inf, total).argmin())
         ended = place % PASSAGE == 0
         reached = np.where(ended & (came_from == best), total[second], total[best]) + _JOIN
         stay = np.where((came_from >= 0) & (not ended), total[came_from], np.inf)
-        possible = bool(np.isfinite(here).any())
+        total = np.minimum(stay, reached)
+        possible = bool(np.isfinite(total + here).any())
         back.append((best, second, stay <= reached, ended, possible))
-        total = np.minimum(stay, reached) + (here if possible else 0.0)
+        total += here if possible else 0.0
     state = int(np.argmin(total))
     states: list[int | None] = []
     for best, second, stayed, ended, possible in reversed(back):
