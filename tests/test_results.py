@@ -111,7 +111,9 @@ def test_what_is_said_of_what_the_band_plays_follows_from_its_figures():
                 assert right[f"{name} of the mix"][0] >= true[f"{name} of the mix"][0] - 0.05, (direction, name)
             short |= {(direction, name) for name in measures if right[name][0] < true[name][0] - 0.05}
             for wrong in band_rows.WRONG:
-                below = [rows[wrong][f"{name} below the right band"][1] for name in measures]  # the interval's lower end
+                below = [
+                    rows[wrong][f"{name} below the right band"][1] for name in measures
+                ]  # the interval's lower end
                 assert max(below) > 0, (direction, wrong)
                 if max(rows[wrong][f"{name} of the mix below the right band"][1] for name in measures) <= 0:
                     alike.add((direction, wrong))

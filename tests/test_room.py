@@ -1,5 +1,6 @@
 """Room for a band: a song's drums step back, its notes stay, and nothing changes where no band plays."""
 
+import dataclasses
 import tracemalloc
 
 import numpy as np
@@ -7,6 +8,9 @@ import pytest
 from scipy import signal
 
 from gst_jax.conversion import room
+from gst_jax.corpus import library, render
+from gst_jax.corpus.orchestra import draw_seats, orchestrate
+from gst_jax.sound import loudness
 
 RATE = 16_000
 
@@ -91,6 +95,34 @@ def test_drums_stay_where_the_band_does_not_play(music):
     made, edge = stepped(drums, band), round(0.75 * RATE)
     np.testing.assert_allclose(made[: 2 * RATE - edge], drums[: 2 * RATE - edge], atol=1e-6)
     assert in_db(made[2 * RATE :], drums[2 * RATE :]) < -6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("genre", ["rock", "jazz"])
+def test_of_a_tune_of_the_corpus_the_drums_step_back_and_little_else(genre, monkeypatch):
+    file = next(
+        file for file in library.files() if (file.split, file.source, file.target) == ("validation", genre, genre)
+    )
+    played, players = (
+        library.arrangement_of(file),
+        orchestrate(genre, draw_seats(np.random.default_rng(0)), np.random.default_rng(0)),
+    )
+    alone = (dataclasses.replace(played, parts={}), dataclasses.replace(played, drums=()))
+    drums, rest = (render.mix(part, players, np.random.default_rng(0), {}).T.astype(np.float32) for part in alone)
+    band = noise(len(drums) / render.SAMPLE_RATE, render.SAMPLE_RATE)
+    gains, gain = [], room._gain
+    monkeypatch.setattr(room, "_gain", lambda *given: gains.append(gain(*given)) or gains[-1])
+    stepped(drums + rest, band, rate=render.SAMPLE_RATE)
+
+    def change(part):
+        """Return by how much a part is as loud when it gets the gains of the whole."""
+        again = iter(gains)
+        monkeypatch.setattr(room, "_gain", lambda *_: next(again))
+        made = stepped(part, band, rate=render.SAMPLE_RATE)
+        return 10 * np.log10(loudness.energy(made, render.SAMPLE_RATE) / loudness.energy(part, render.SAMPLE_RATE))
+
+    assert change(drums) < -4
+    assert change(rest) > -2
 
 
 def test_memory_does_not_grow_with_the_song():
