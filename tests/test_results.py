@@ -108,17 +108,16 @@ def test_what_is_said_of_what_the_band_plays_follows_from_its_figures():
             right, true = rows[band_rows.RIGHT], rows["true target, rearranged"]
             assert part["played"] == part["songs"] == 8
             for name in measures:
-                assert right[f"{name} of the mix"][0] >= true[f"{name} of the mix"][0] - 0.05, (direction, name)
+                assert right[f"{name} of the mix"][0] > true[f"{name} of the mix"][0], (direction, name)
             short |= {(direction, name) for name in measures if right[name][0] < true[name][0] - 0.05}
             for wrong in band_rows.WRONG:
-                below = [
-                    rows[wrong][f"{name} below the right band"][1] for name in measures
-                ]  # the interval's lower end
-                assert max(below) > 0, (direction, wrong)
-                if max(rows[wrong][f"{name} of the mix below the right band"][1] for name in measures) <= 0:
+                if not any(rows[wrong][f"{name} below the right band"][1] > 0 for name in measures):  # the lower end
+                    pytest.fail(f"{direction}: {wrong} is not clearly worse")
+                if not any(rows[wrong][f"{name} of the mix below the right band"][1] > 0 for name in measures):
                     alike.add((direction, wrong))
     assert short == {("folk to rock", "chord"), ("folk to jazz", "chord")}
-    assert len(alike) == 5
+    towards_jazz = {("folk to jazz", wrong) for wrong in (band_rows.TRITONE, band_rows.LATE, band_rows.RANDOM)}
+    assert alike == towards_jazz | {("folk to rock", band_rows.RANDOM)}
 
 
 def strings(tree: Any) -> Iterator[str]:
