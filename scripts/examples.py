@@ -63,7 +63,7 @@ def main() -> None:
             ]
             title = f"{source.capitalize()} to {target}"
             players.append(player.player(title, entries, target, HINTS[source, target]))
-    body = INTRODUCTION + sections.KEYS + sections.played(players) + ENDING
+    body = INTRODUCTION + "<h2>Listen</h2>" + sections.KEYS + sections.played(players) + ENDING
     write_text(out / "index.html", player.page("Hear gst_jax", body))
 
 

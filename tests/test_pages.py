@@ -149,6 +149,7 @@ def test_the_keys_play_switch_move_and_loop(show, small):
     tab.keyboard.press(" ")
     (state, _) = tab.evaluate(STATE)
     assert not state["runs"] and state["loop"]
+    tab.evaluate("Players.players[0].deck.seek(0)")
     for key, wanted in (("ArrowRight", 2.0), ("ArrowLeft", 0.0), ("ArrowRight", 2.0), ("ArrowRight", 4.0)):
         tab.keyboard.press(key)
         assert tab.evaluate(STATE)[0]["place"] == pytest.approx(wanted, abs=0.3)
@@ -197,10 +198,8 @@ def test_without_a_loop_it_ends_and_begins_again(show, small):
     tab.keyboard.press("l")
     tab.evaluate("Players.players[0].deck.seek(3.6)")
     tab.locator(".player .play").first.click()
-    tab.wait_for_function("Players.players[0].deck.running")
-    tab.wait_for_function("!Players.players[0].deck.running")
-    state = tab.evaluate(STATE)[0]
-    assert state["place"] == 0 and tab.locator(".player .play").first.text_content() == "Play"
+    tab.wait_for_function("!Players.players[0].deck.running && Players.players[0].deck.place === 0")
+    assert tab.locator(".player .play").first.text_content() == "Play"
 
 
 def test_a_click_on_the_picture_moves_there(show, small):

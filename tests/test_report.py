@@ -201,7 +201,7 @@ def test_ages_are_few_and_spread_with_the_first_and_the_last(rng):
     steps: list[int] = []
     for step in range(0, 40_000, 400):
         steps = ages.spread([*steps, step])
-    assert len(steps) == 8 and (steps[0], steps[-1]) == (0, 39_600)
+    assert len(steps) == 7 and (steps[0], steps[-1]) == (0, 39_600)
     gaps = np.diff(steps)
     assert gaps.max() <= 4 * gaps.min()
 
@@ -271,3 +271,14 @@ def test_tensorboard_that_is_not_installed_is_said_before_anything_is_read(tmp_p
     with pytest.raises(config.ConfigError, match=r"pip install 'gst_jax\[tensorboard\]'"):
         live.Live(tmp_path, tensorboard=True)
     live.Live(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_page_of_a_built_in_pair_holds_the_truth_and_the_band_and_stays_small(tmp_path, monkeypatch):
+    monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
+    players = players_of(report.write("folk_jazz", out=tmp_path / "page.html"))
+    assert (tmp_path / "page.html").stat().st_size < 3_000_000 - 50_000 * 8  # room for curves and a song at its ages
+    assert len(players) == 4
+    for player, target in zip(players, ("jazz", "jazz", "folk", "folk"), strict=True):
+        assert player["versions"][-1]["name"] == f"True {target}"
+        assert any(version.get("band") for version in player["versions"])

@@ -14,7 +14,7 @@ from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.types import Array
 
-_MOST = 8  # ages that are kept
+_MOST = 7  # ages that are kept
 _SECONDS = 5.0  # that are heard, at the rate and in the one channel that the run learns from: quick to make
 _WITHIN = 60.0  # seconds of the track in whose middle they lie
 

@@ -38,7 +38,7 @@
     const players = [...mounted]; // those of the page, before this one is added
     const begin = button("primary", "Begin");
     const body = make("div", { class: "test", tabindex: "-1" });
-    root.append(begin, body);
+    root.append(body, begin);
     let deck = null;
     let shown = () => {};
 
@@ -103,7 +103,8 @@
       const save = make("a", { class: "button primary", href: url, download: "blind_test.json" }, "Save as JSON");
       begin.textContent = "Begin again";
       begin.hidden = false;
-      body.replaceChildren(make("h3", {}, "What you heard"), make("ol", {}, ...rows), save);
+      const row = make("div", { class: "row" }, save, begin);
+      body.replaceChildren(make("h3", {}, "What you heard"), make("ol", {}, ...rows), row);
       body.focus();
     }
 
