@@ -197,13 +197,17 @@ def test_showing_stops_where_it_would_cost_more_than_its_share(shown_run, tmp_pa
     assert counts == [1, 1, 2, 2]
 
 
-def test_ages_are_few_and_spread_with_the_first_and_the_last(rng):
+@pytest.mark.parametrize("count", [8, 11, 50, 100, 151])
+def test_ages_are_few_and_spread_with_the_first_the_last_and_the_best(count):
     steps: list[int] = []
-    for step in range(0, 40_000, 400):
-        steps = ages.spread([*steps, step])
-    assert len(steps) == 7 and (steps[0], steps[-1]) == (0, 39_600)
+    for number in range(count):
+        steps = ages.spread([*steps, 400 * number])
+    assert len(steps) == 7 and (steps[0], steps[-1]) == (0, 400 * (count - 1))
     gaps = np.diff(steps)
-    assert gaps.max() <= 4 * gaps.min()
+    assert gaps[:-1].max() <= 2.5 * gaps[:-1].min()  # the newest is as near to the one before as it happens to be
+    assert gaps[-1] <= 2 * gaps[:-1].max()
+    for best in range(400, 400 * count, 400):
+        assert best in ages.spread(sorted({*steps, best}), best)
 
 
 def test_a_report_while_another_process_writes_a_line_is_of_the_whole_lines(tmp_path):

@@ -48,7 +48,8 @@ def add(run: RunDirectory, waveform: Array, generator: Any, step: int, seconds: 
     if not kept:
         kept[-1] = entry(Version("Original", f"{a}, as played", waveform, rate), a) | {"step": -1}
     kept[step] = entry(Version(name, note, made, rate), f"{a}_to_{b}") | {"step": step}
-    steps = spread([number for number in sorted(kept) if number >= 0])
+    best = best_of(lines(run.measures))
+    steps = spread([number for number in sorted(kept) if number >= 0], None if best is None else int(best["step"]))
     run.samples.mkdir(exist_ok=True)
     write_text(run.ages, json.dumps([kept[number] for number in [-1, *steps]]))
     return made
@@ -63,15 +64,15 @@ def add_best(run: RunDirectory) -> None:
     add(run, song(run), generator, int(best["step"]), best["seconds"])
 
 
-def spread(steps: list[int], most: int = _MOST) -> list[int]:
-    """Choose steps that lie as evenly as those given allow, the first and the last among them.
+def spread(steps: list[int], best: int | None = None) -> list[int]:
+    """Choose steps that lie as evenly as those given allow, the first, the last and the best among them.
 
     Args:
         steps: ascending.
-        most: of them to keep.
+        best: the step to keep in any case.
     """
     steps = list(steps)
-    while len(steps) > most:
-        crowded = min(range(1, len(steps) - 1), key=lambda place: steps[place + 1] - steps[place - 1])
-        del steps[crowded]
+    while len(steps) > _MOST:
+        places = [place for place in range(1, len(steps) - 1) if steps[place] != best]
+        del steps[min(places, key=lambda place: steps[place + 1] - steps[place - 1])]
     return steps
