@@ -65,9 +65,10 @@ def _prepare(pairs: dict[str, tuple[str, str]], audio_dirs: tuple[str, ...], set
 
     pace = estimate.measure_pace(next(iter(batches.values())), settings, Bar)
     for name, served in batches.items():
-        needed = clock_time(pace.training_seconds(served, settings))
+        needed, count = clock_time(pace.training_seconds(served, settings)), settings.training.epochs
+        epochs = f"{count} epoch{'s' if count > 1 else ''}"
         print(
-            f"training {name} will take {needed} on this machine, or less:\n  {settings.training.epochs} epochs of "
+            f"training {name} will take {needed} on this machine, or less:\n  {epochs} of "
             f"{served.steps_per_epoch} batches, {pace.step_seconds:.2g} s each"
         )
 
