@@ -78,11 +78,11 @@ def test_the_file_is_named_where_one_of_several_is_doubted(tmp_path):
 
 def test_a_notebook_is_warned_and_a_translator_only_of_a_song_with_a_name():
     with pytest.warns(AudioWarning, match=f"^the song: {SAID}$"):
-        notebook.Converter("bright", TRANSLATOR)(noise(), 16_000)
+        notebook.Converter("bright", TRANSLATOR, run=None)(noise(), 16_000)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         TRANSLATOR(noise(), 16_000)
-        notebook.Converter("bright", TRANSLATOR)(noise(), 16_000, strength=0)  # nothing is heard
+        notebook.Converter("bright", TRANSLATOR, run=None)(noise(), 16_000, strength=0)  # nothing is heard
 
 
 @pytest.mark.slow

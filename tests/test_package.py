@@ -29,8 +29,11 @@ def test_the_lock_names_versions_alone_and_one_for_each_that_we_need():
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
     locked = {re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower() for line in lines}
     extras = PROJECT["optional-dependencies"]
-    needed = [*PROJECT["dependencies"], *extras["export"], *extras["dev"]]
-    needed = [need for need in needed if need != "gst_jax[export]"]  # an extra that is all of another
+    needed = [
+        *PROJECT["dependencies"],
+        *(need for name, needs in extras.items() if name != "bench" for need in needs),
+    ]
+    needed = [need for need in needed if not need.startswith("gst_jax[")]  # an extra that is all of others
     assert {re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", need)[0]).lower() for need in needed} <= locked
 
 
