@@ -8,11 +8,10 @@ For example:
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from absl import flags, logging
+from absl import flags
 
 from gst_jax.runs import command_line
 
@@ -25,11 +24,8 @@ _QUICK = flags.DEFINE_bool("quick", False, "fewer repeats, a shorter song: under
 _OUT = flags.DEFINE_string("out", None, "JSON file to write, as results/bench.json")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Measure the machine, the layers, the train step, a start from nothing, a conversion."""
-    if len(argv) > 1:
-        sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
-    logging.set_verbosity(logging.WARNING)
     from gst_jax import config
     from gst_jax.runs import startup
     from gst_jax.runs.atomic import write_text

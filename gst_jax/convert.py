@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from absl import flags, logging
+from absl import flags
 
 from gst_jax.runs import command_line, terminal
 
@@ -39,7 +39,6 @@ _BYPASS_MODEL = flags.DEFINE_bool("bypass_model", False, "Leave the log-mel as i
 
 def main(arguments: list[str]) -> None:
     """Check every input, load the generator, convert."""
-    logging.set_verbosity(logging.WARNING)
     from gst_jax.runs import startup
 
     with startup.plain_messages("the files listed are done, and the same command goes on with the others"):
@@ -52,7 +51,7 @@ def main(arguments: list[str]) -> None:
         if not _OUT.value or not _STRENGTH.value:
             raise ValueError("--out and --strength must not be empty; as in --out=converted --strength=1")
         strengths = [check_strength(text) for text in _STRENGTH.value]
-        if numbers := [text for text in arguments[1:] if text.replace(".", "").isdigit() and not Path(text).exists()]:
+        if numbers := [text for text in arguments if text.replace(".", "").isdigit() and not Path(text).exists()]:
             raise ValueError(f"{numbers[0]} does not exist; several strengths are --strength=0.3,0.6")
         route = _ROUTE.value or synthesis.DEFAULT_ROUTE
         synthesis.check_route(route)
@@ -64,7 +63,7 @@ def main(arguments: list[str]) -> None:
         label += band.label if band else ""
         labels = [label if strength == 1 else f"{label}-{strength:g}" for strength in strengths]
         options = (_FORMAT.value, 1000 * _QUALITY.value, _OVERWRITE.value)
-        plans = [jobs.plan(arguments[1:], _OUT.value, label, *options) for label in labels]
+        plans = [jobs.plan(arguments, _OUT.value, label, *options) for label in labels]
         load = Translator.bypass if _BYPASS_MODEL.value else Translator.from_run
         translator = load(run, to=_TO.value)
         band = band and band.from_run(run, terminal.Bar)
@@ -97,4 +96,4 @@ def _convert(
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, takes_files=True)

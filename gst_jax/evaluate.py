@@ -8,9 +8,7 @@ For example:
 
 from __future__ import annotations
 
-import sys
-
-from absl import flags, logging
+from absl import flags
 
 from gst_jax.runs import command_line
 
@@ -31,11 +29,8 @@ _QUICK = flags.DEFINE_bool("quick", False, "leave out the conversions at other s
 _ALL = flags.DEFINE_bool("all", False, "print every measure of every method, with intervals, in wide lines")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Evaluate, print the table, write the JSON and the picture."""
-    if len(argv) > 1:
-        sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
-    logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
     from gst_jax.runs import startup
 
     with startup.plain_messages():

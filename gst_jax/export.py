@@ -8,10 +8,9 @@ The file takes the log-mel of a song and gives the converted one.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from absl import flags, logging
+from absl import flags
 
 from gst_jax.runs import command_line
 
@@ -22,11 +21,8 @@ _OUT = flags.DEFINE_string("out", None, "File to write; default: RUN.GENRE.onnx 
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the file, if there is one.")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Export one direction of a run."""
-    if len(argv) > 1:
-        sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
-    logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
     from gst_jax.runs import startup
 
     with startup.plain_messages("nothing was written"):

@@ -8,10 +8,9 @@ For example:
 from __future__ import annotations
 
 import itertools
-import sys
 from typing import TYPE_CHECKING
 
-from absl import flags, logging
+from absl import flags
 
 from gst_jax.runs import command_line
 
@@ -31,11 +30,8 @@ _CONFIG = flags.DEFINE_string(
 _SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; may be repeated")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Render or decode the audio of each pair; print what there is, and how long training on it will take."""
-    if len(argv) > 1:
-        sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
-    logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
     from gst_jax.runs import startup
 
     startup.prepare()

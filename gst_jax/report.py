@@ -8,9 +8,7 @@ For example:
 
 from __future__ import annotations
 
-import sys
-
-from absl import flags, logging
+from absl import flags
 
 from gst_jax.runs import command_line
 
@@ -20,11 +18,8 @@ _OUT = flags.DEFINE_string(
 )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Convert its songs, write the page, say where it is."""
-    if len(argv) > 1:
-        sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
-    logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
     from gst_jax.runs import startup
 
     startup.prepare()

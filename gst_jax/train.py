@@ -13,7 +13,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
-from absl import flags, logging
+from absl import flags
 
 from gst_jax.runs import command_line
 
@@ -38,11 +38,8 @@ _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "also write for TensorBoa
 _SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; may be repeated")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Train each pair asked for, then write its samples, pictures, report."""
-    if len(argv) > 1:
-        sys.exit(f"gst_jax: unexpected argument {argv[1]!r}; options begin with --, see --help")
-    logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
     from gst_jax.runs import startup
 
     startup.prepare()

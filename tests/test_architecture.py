@@ -12,7 +12,7 @@ from gst_jax.__main__ import VERBS
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gst_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
-COMMANDS = {path.stem for path in PACKAGE.glob("*.py") if ".run(main)" in path.read_text(encoding="utf-8")}
+COMMANDS = {path.stem for path in PACKAGE.glob("*.py") if ".run(main" in path.read_text(encoding="utf-8")}
 FRONT = {"__init__", "__main__"}  # the doors for Python and for a terminal: they open rooms when asked
 # A room imports only from rooms above it; JAX begins at learning.
 ROOMS = "types config runs sound corpus band data learning conversion evaluation presentation speed".split()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -65,7 +66,7 @@ class Best:
             self._run.measures, "".join(json.dumps(self._entries[key]) + "\n" for key in sorted(self._entries))
         )
 
-    def best(self, step: int) -> Metrics | None:
+    def best(self, step: float = math.inf) -> Metrics | None:
         """Return the best measurement of trained generators up to a step, the first of equals; None where none is."""
         entries = [self._entries[key] for key in sorted(self._entries) if 0 < key <= step]
         return max(entries, key=lambda entry: entry["score"], default=None)

@@ -8,8 +8,9 @@ from typing import Any
 from gst_jax import data
 from gst_jax.conversion.translator import Translator
 from gst_jax.learning import checkpoint
+from gst_jax.learning.best import Best
 from gst_jax.presentation.player import Version, entry
-from gst_jax.presentation.sections import best_of, lines, stored
+from gst_jax.presentation.sections import stored
 from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.types import Array
@@ -48,7 +49,7 @@ def add(run: RunDirectory, waveform: Array, generator: Any, step: int, seconds: 
     if not kept:
         kept[-1] = entry(Version("Original", f"{a}, as played", waveform, rate), a) | {"step": -1}
     kept[step] = entry(Version(name, note, made, rate), f"{a}_to_{b}") | {"step": step}
-    best = best_of(lines(run.measures))
+    best = Best(run, None).best()
     steps = spread([number for number in sorted(kept) if number >= 0], None if best is None else int(best["step"]))
     run.samples.mkdir(exist_ok=True)
     write_text(run.ages, json.dumps([kept[number] for number in [-1, *steps]]))
@@ -57,7 +58,7 @@ def add(run: RunDirectory, waveform: Array, generator: Any, step: int, seconds: 
 
 def add_best(run: RunDirectory) -> None:
     """Keep also what the generator that measured best makes of the song, where other ages are kept."""
-    best = best_of(lines(run.measures))
+    best = Best(run, None).best()
     if best is None or int(best["step"]) in [part["step"] for part in stored(run.ages)] or not run.ages.exists():
         return
     generator = checkpoint.load_generator(run, "ab")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from gst_jax import data, sound
 from gst_jax.band import playing
+from gst_jax.conversion import accompaniment
 from gst_jax.conversion.accompaniment import Band
 from gst_jax.conversion.translator import Translator
 from gst_jax.evaluation import methods
@@ -125,7 +125,7 @@ def _with_band(made: Array, song: Song) -> Array | None:
     """Let a band play along with a conversion; None where there is none, or it stays silent."""
     if song.target not in playing.GENRES:
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", sound.AudioWarning)  # of a band that stays silent: the page shows none
-        played = Band(song.target).over(made, song.samples, song.sample_rate)
-    return None if played is made else played
+    band, sheet = Band(song.target), accompaniment.hear([song.samples], song.sample_rate)
+    if band.why_silent(sheet):
+        return None
+    return np.concatenate(list(band.along([made], sheet, song.sample_rate)))

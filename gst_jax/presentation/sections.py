@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from gst_jax import config, data, evaluation
+from gst_jax.learning.best import Best, Metrics
 from gst_jax.presentation.charts import chart
 from gst_jax.presentation.player import element, player
 from gst_jax.runs.directory import RunDirectory
 
-Lines = list[dict[str, float]]  # of a log, by name
+Lines = list[Metrics]  # of a log
 
 _SAME = 0.01  # of a score: less is within what two runs of one recipe differ by
 KEYS = (
@@ -67,7 +68,7 @@ def where(run: RunDirectory) -> str:
     last = entries[-1]
     epochs = f"epoch {last['epoch']:.1f} of {run.config.training.epochs}"
     text = f"{last['step']:.0f} batches in {last['seconds'] / 60:.1f} minutes, {epochs}."
-    best = best_of(lines(run.measures))
+    best = Best(run, None).best()
     return text + (f" Best on held-out music at minute {best['seconds'] / 60:.1f}: that converts." if best else "")
 
 
@@ -98,7 +99,7 @@ def learning(run: RunDirectory) -> str:
     ages = stored(run.ages)
     if not ages:
         return ""
-    best = best_of(lines(run.measures))
+    best = Best(run, None).best()
     noted = [
         part | ({"note": "the best: it converts"} if best and part["step"] == best["step"] else {}) for part in ages
     ]
@@ -116,7 +117,7 @@ def held_out(run: RunDirectory) -> str:
     curve = [entry for entry in measures if entry["step"] >= 0]
     if not curve:
         return ""
-    best = best_of(measures)
+    best = Best(run, None).best()
     figures = "".join(
         chart(
             title,
@@ -137,9 +138,9 @@ def held_out(run: RunDirectory) -> str:
         )
     )
     return f"""<h2>Did it get better?</h2>
-<p>{_verdict(measures)} Measured on excerpts that it did not train on, in both directions. A good conversion is near
-in style (1 is within real music) and keeps the notes (1 is all of them); the score is the style, less where more than
-a quarter of the notes that an equaliser keeps are lost.</p>
+<p>{_verdict(measures, best)} Measured on excerpts that it did not train on, in both directions. A good conversion is
+near in style (1 is within real music) and keeps the notes (1 is all of them); the score is the style, less where more
+than a quarter of the notes that an equaliser keeps are lost.</p>
 <div class="charts">{figures}</div>{_LEGEND}"""
 
 
@@ -201,14 +202,8 @@ def settings(run: RunDirectory) -> str:
 <details><summary>Every setting</summary><pre tabindex="0">{every}</pre></details>"""
 
 
-def best_of(measures: Lines) -> dict[str, float] | None:
-    """Return the first of the best measurements of trained generators, None where there is none."""
-    return max((entry for entry in measures if entry["step"] > 0), key=lambda entry: entry["score"], default=None)
-
-
-def _verdict(measures: Lines) -> str:
+def _verdict(measures: Lines, best: Metrics | None) -> str:
     """Say whether training helped, beside the equaliser and the start."""
-    best = best_of(measures)
     if best is None:
         return "Not yet: training has only begun."
     others = {"the equaliser": measures[0]["score"], "the start of training": measures[1]["score"]}

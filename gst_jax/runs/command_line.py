@@ -8,14 +8,29 @@ import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
 _WIDTH, _COLUMN = 80, 18
 
 
-def run(main: Callable[[list[str]], None]) -> None:
-    """Run a command's `main` with what its flags leave of the command line."""
-    app.run(main, flags_parser=_parse)
+def run(main: Callable[..., None], takes_files: bool = False) -> None:
+    """Run a command's `main`.
+
+    Args:
+        main: gets what its flags leave of the command line, where it takes files; else it gets nothing.
+        takes_files: whether anything may be left.
+    """
+
+    def checked(arguments: list[str]) -> None:
+        logging.set_verbosity(logging.WARNING)  # JAX tells absl which accelerators it does not find
+        if takes_files:
+            main(arguments[1:])
+        elif len(arguments) > 1:
+            sys.exit(f"gst_jax: unexpected argument {arguments[1]!r}; options begin with --, see --help")
+        else:
+            main()
+
+    app.run(checked, flags_parser=_parse)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

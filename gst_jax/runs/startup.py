@@ -76,7 +76,7 @@ def plain_messages(after_interrupt: str = "") -> Iterator[None]:
     """
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
-        name = "gst_jax" if category is UserWarning else category.__name__
+        name = "gst_jax" if issubclass(category, UserWarning) else category.__name__
         terminal.say(f"{name}: {message}")
 
     for stream in (sys.stdout, sys.stderr):
