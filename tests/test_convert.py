@@ -397,7 +397,7 @@ def test_an_hour_converts_to_the_sample_in_little_memory(tmp_path, rate, channel
     sound.write_blocks(tmp_path / "hour.flac", blocks, rate, channels, sound.choose_kind("x.flac", rate, channels))
     measured = (
         "from absl import app; from gst_jax import convert; from gst_jax.runs import provenance\n"
-        "try: app.run(convert.main)\n"
+        "try: app.run(lambda arguments: convert.main(arguments[1:]))\n"
         "finally: print(provenance.peak_memory_mb())"
     )
     arguments = ["--run=pretrained/folk_rock", "--to=rock", str(tmp_path / "hour.flac"), f"--out={tmp_path / 'out'}"]

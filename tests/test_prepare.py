@@ -75,7 +75,7 @@ class Interrupt:
             raise KeyboardInterrupt
 
 sys.meta_path.insert(0, Interrupt())
-app.run(prepare.main)
+app.run(lambda _: prepare.main())
 """
     done = subprocess.run([sys.executable, "-c", interrupt], capture_output=True, text=True)
     assert (done.returncode, done.stderr.split()) == (130, ["gst_jax:", "interrupted"])
