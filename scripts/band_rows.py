@@ -1,4 +1,4 @@
-"""The rows of the outside judge that have a band: playing along as it should, and in five wrong ways."""
+"""The rows of the outside judge that have a band: playing along as it should, and in four wrong ways."""
 
 from __future__ import annotations
 

@@ -20,16 +20,11 @@ from gst_jax.runs.directory import RunDirectory
 TUNE = "tune_00.flac"
 STRENGTHS = (0.5, 1.0)
 HINTS = {
-    (
-        "folk",
-        "rock",
-    ): "Do the plucked strings get the weight and the grit of amplified guitars? No drummer comes out of "
-    "them: for that there is the band.",
+    ("folk", "rock"): "Do the plucked strings get the weight and the grit of amplified guitars? "
+    "No drummer comes out of them: for that there is the band.",
     ("rock", "folk"): "Do guitars and drums lose their force, so that what is left could be played in a living room?",
-    (
-        "folk",
-        "jazz",
-    ): "Do the strings become rounder and warmer, nearer to keys and a bass? With the band a trio walks along.",
+    ("folk", "jazz"): "Do the strings become rounder and warmer, nearer to keys and a bass? "
+    "With the band a trio walks along.",
     ("jazz", "folk"): "Do keys and cymbals step back behind something plucked? The swing of the players stays.",
 }
 INTRODUCTION = """<h1>Hear gst_jax</h1>

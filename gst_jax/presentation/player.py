@@ -22,10 +22,8 @@ from gst_jax.config import AudioConfig
 from gst_jax.sound import loudness
 from gst_jax.types import Array
 
-_BIT_RATE, _HIGHEST_RATE = (
-    48_000,
-    32_000,
-)  # of the MP3s, which are mono: enough for up to 16 kHz, small enough to mail
+# Of the MP3s, which are mono: enough for up to 16 kHz, small enough to mail.
+_BIT_RATE, _HIGHEST_RATE = 48_000, 32_000
 _HEARD = AudioConfig(sample_rate=_HIGHEST_RATE, n_fft=2048, hop_length=504, n_mels=96, f_max=_HIGHEST_RATE / 2)
 _DARKEST, _BRIGHTEST = -45.0, 25.0  # dB of the spectrogram
 _COLUMNS = 400  # of the waveform
