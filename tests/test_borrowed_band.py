@@ -17,7 +17,7 @@ from scipy import signal
 from gst_jax import sound
 from gst_jax.band import borrowing, choosing, hearing, recordings
 from gst_jax.band.recordings import Recording
-from gst_jax.config import Config, ConfigError
+from gst_jax.config import Config, ConfigError, DataConfig
 from gst_jax.conversion import accompaniment, jobs
 from gst_jax.conversion.accompaniment import Band
 from gst_jax.conversion.translator import Translator
@@ -289,6 +289,19 @@ def test_recordings_are_found_in_the_folders_that_are_left(tmp_path):
     kept(tmp_path / "metal", one=made(bars=8))
     run = run_of(tmp_path / "run", tmp_path / "gone", tmp_path)
     assert recordings_of(run, "metal") == [tmp_path / "metal/one.wav"]
+
+
+@pytest.mark.parametrize("skip_damaged", [False, True])
+def test_a_file_that_the_run_skipped_as_damaged_is_left_out(tmp_path, skip_damaged):
+    kept(tmp_path / "metal", one=made(bars=8))
+    (tmp_path / "metal/torn.flac").write_bytes(b"fLaC" + bytes(100))
+    run = run_of(tmp_path / "run", tmp_path)
+    run = dataclasses.replace(run, config=Config(data=DataConfig(skip_damaged=skip_damaged)))
+    if skip_damaged:
+        assert [part.path.name for part in Band("metal").from_run(run).recordings] == ["one.wav"]
+    else:
+        with pytest.raises(AudioError, match="torn"):
+            Band("metal").from_run(run)
 
 
 def test_the_command_finds_the_recordings_of_a_run(tmp_path, song):

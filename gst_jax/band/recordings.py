@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
@@ -35,26 +36,30 @@ class Recording:
     steps: Steps
 
 
-def hear(paths: Sequence[Path], genre: str, progress: Progress | None = None) -> tuple[Recording, ...]:
+def hear(
+    paths: Sequence[Path], genre: str, progress: Progress | None = None, *, skip_damaged: bool = False
+) -> tuple[Recording, ...]:
     """Hear recordings, or remember what was heard of them: the cache directory keeps it, not the sound.
 
     Args:
         paths: of a genre; of more than `MOST`, so many are taken.
         genre: what they are called together.
         progress: called like `tqdm.tqdm` on what is heard; None is silent.
+        skip_damaged: leave out files that cannot be read.
 
     Returns:
         Those with a steady beat.
 
     Raises:
-        AudioError: when there is none, or a file cannot be read.
+        AudioError: when there is none, or a file cannot be read that is not to be left out.
     """
     taken = [paths[place] for place in np.unique(np.linspace(0, len(paths) - 1, min(MOST, len(paths))).astype(int))]
     kept = {path: _place(path) for path in taken}
     new = [path for path in taken if not kept[path].exists()]
     for path in new if progress is None or not new else progress(new, desc=f"hearing {genre}", unit="recording"):
-        _keep(kept[path], path)
-    heard = [_remembered(kept[path], path) for path in taken]
+        with contextlib.suppress(*[AudioError] if skip_damaged else []):
+            _keep(kept[path], path)
+    heard = [_remembered(kept[path], path) for path in taken if kept[path].exists()]
     steady = tuple(recording for recording in heard if len(recording.beats) > 1)
     if not steady:
         raise AudioError(

@@ -60,11 +60,13 @@ class Band:
 
         Raises:
             ConfigError: when the recordings are gone.
-            AudioError: when none has a steady beat, or one cannot be read.
+            AudioError: when none has a steady beat, or one cannot be read that the run did not skip.
         """
         if self.genre in playing.GENRES:
             return self
-        return replace(self, recordings=recordings.hear(recordings_of(run, self.genre), self.genre, progress))
+        skip_damaged = run.config.data.skip_damaged
+        heard = recordings.hear(recordings_of(run, self.genre), self.genre, progress, skip_damaged=skip_damaged)
+        return replace(self, recordings=heard)
 
     def why_silent(self, sheet: LeadSheet) -> str | None:
         """Say in a sentence why the band does not play along with a song, or nothing where it does."""
