@@ -15,6 +15,7 @@ from gst_jax import bundled
 
 ARCHITECTURES = ("frames", "pictures")
 ADVERSARIAL_LOSSES = ("logistic", "least_squares")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 _RANGES = {
     "audio.sample_rate": (8_000, 192_000),  # Hz, as of the files that can be read
@@ -45,7 +46,8 @@ _RENAMED: dict[str, tuple[str, dict[Any, str]]] = {
     "loss.logistic": ("loss.adversarial_loss", {True: "logistic", False: "least_squares"}),
 }
 # What held before there was such a setting: every song was taken for its genre, as it was.
-BEFORE = {"model": {"song_share": 0.0}, "data": {"disturbance": 0.0}}
+BEFORE: dict[str, dict[str, float | str]]
+BEFORE = {"model": {"song_share": 0.0}, "data": {"disturbance": 0.0}, "training": {"precision": "float32"}}
 _SEPARATORS = frozenset("/\\")  # of folders, in paths
 
 
@@ -127,6 +129,7 @@ class TrainingConfig:
     beta1: float = 0.5  # of Adam
     beta2: float = 0.999  # of Adam
     ema_decay: float = 0.998  # per update; conversions use this moving average of the generators
+    precision: str = "float32"  # in which frame networks multiply; or bfloat16; auto: what is faster here
     seed: int = 0  # of the first parameters and the order of segments
     log_every: int = 10  # micro-batches between lines of the log
     checkpoint_every: int = 100  # micro-batches between checkpoints
@@ -154,10 +157,10 @@ class Config:
         _check_ranges(self)
         _check_audio(self.audio)
         _check_model(self.model, self.audio)
-        _require(
-            self.loss.adversarial_loss in ADVERSARIAL_LOSSES,
-            f"loss.adversarial_loss is {self.loss.adversarial_loss!r}; it must be {' or '.join(ADVERSARIAL_LOSSES)}",
-        )
+        _require_one_of(self.loss.adversarial_loss, ADVERSARIAL_LOSSES, "loss.adversarial_loss")
+        _require_one_of(self.training.precision, PRECISIONS, "training.precision")
+        fits = self.training.precision != "bfloat16" or self.model.architecture == "frames"
+        _require(fits, 'training.precision = "bfloat16" needs model.architecture = "frames"; take "float32"')
         _require(self.training.learning_rate > 0, "training.learning_rate must be above 0")
 
 
@@ -201,10 +204,7 @@ def _check_audio(audio: AudioConfig) -> None:
 
 
 def _check_model(model: ModelConfig, audio: AudioConfig) -> None:
-    _require(
-        model.architecture in ARCHITECTURES,
-        f"model.architecture is {model.architecture!r}; it must be {' or '.join(ARCHITECTURES)}",
-    )
+    _require_one_of(model.architecture, ARCHITECTURES, "model.architecture")
     taps = model.transport_taps
     fits = model.architecture == "frames" and taps % 2 == 1 and taps < audio.segment_frames
     _require(
@@ -339,6 +339,10 @@ def differences(old: Config, new: Config) -> list[str]:
         for key, value in values.items()
         if value != after[section][key]
     ]
+
+
+def _require_one_of(value: str, choices: tuple[str, ...], name: str) -> None:
+    _require(value in choices, f"{name} is {value!r}; it must be {' or '.join(choices)}")
 
 
 def _require(condition: bool, message: str) -> None:

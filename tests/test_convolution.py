@@ -156,3 +156,19 @@ def test_convolution_over_time_equals_its_definition(frames, size, stride, norma
         axis=1,
     )
     np.testing.assert_allclose(conv1d(x, kernel, stride), expected, atol=1e-5)
+
+
+def test_a_convolution_of_rounded_factors_sums_in_float32(normal):
+    """Beside one whose factors were rounded before: values and derivatives of first and second order."""
+    x, kernel = normal((2, 12, 3)), normal((4, 3, 5))
+    rounded = jnp.asarray(x, jnp.bfloat16).astype(jnp.float32), jnp.asarray(kernel, jnp.bfloat16).astype(jnp.float32)
+    np.testing.assert_allclose(conv1d(x, kernel, 2, jnp.bfloat16), conv1d(*rounded, 2), atol=1e-5)
+
+    def slopes(dtype):
+        first = jax.grad(lambda x, kernel: jnp.square(conv1d(x, kernel, 2, dtype)).sum(), (0, 1))
+        second = jax.grad(lambda x, kernel: sum(jnp.square(part).sum() for part in first(x, kernel)), (0, 1))
+        return *first(x, kernel), *second(x, kernel)
+
+    for found, exact in zip(slopes(jnp.bfloat16), slopes(jnp.float32), strict=True):
+        assert found.dtype == jnp.float32
+        assert np.linalg.norm(found - exact) < 0.01 * np.linalg.norm(exact)

@@ -1,8 +1,10 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from gst_jax import config
@@ -12,6 +14,7 @@ from gst_jax.learning.models import networks
 
 SMOKE = config.load("configs/smoke.toml")
 FRAMES = config.load("configs/frames.toml", ["model.channels=8", "model.discriminator_channels=4"])
+PLAYERS = ("generator", "discriminator")
 
 
 def batch_of(rng, size=2, frames=126, mels=64):
@@ -251,6 +254,49 @@ def test_a_batch_that_is_not_finite_changes_nothing_and_is_counted(compiled):
     state, _ = compiled(state, bad)
     assert int(state.skipped) == 1 and int(state.step) == 3 and int(state.opt_state.inner_state.mini_step) == 2
     assert_trees_equal((state.parameters, state.ema, state.opt_state.inner_state.acc_grads), kept)
+
+
+def test_an_update_at_once_is_that_of_multisteps():
+    """Of `optax.MultiSteps` with one step to an update, also where a gradient is not finite."""
+    training = dataclasses.replace(SMOKE.training, accumulation_steps=1)
+    parameters = {"generator": {"layer": {"kernel": jnp.arange(6.0).reshape(2, 3), "bias": jnp.ones(3)}}}
+    ours = cyclegan.make_optimizer(training)
+    adam = optax.adam(training.learning_rate, b1=training.beta1, b2=training.beta2)
+    steps = optax.MultiSteps(adam, 1, should_skip_update_fn=optax.skip_not_finite)
+    theirs = optax.flatten(steps.gradient_transformation())
+    our_state, their_state = ours.init(parameters), theirs.init(parameters)
+    rng = np.random.default_rng(3)
+    for bad in (None, None, np.nan, None, -np.inf, None):
+        gradient = jax.tree.map(lambda x: rng.standard_normal(x.shape).astype(np.float32), parameters)
+        if bad is not None:
+            gradient["generator"]["layer"]["bias"][1] = bad
+        our_change, our_state = ours.update(gradient, our_state, parameters)
+        their_change, their_state = theirs.update(gradient, their_state, parameters)
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), our_change, their_change)
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), our_state.inner_state, their_state)
+        assert int(their_state.gradient_step) == int(our_state.inner_state.gradient_step)
+
+
+def test_products_of_rounded_factors_learn_alike():
+    """Gradients in bfloat16 point where those in float32 do, but for the signs of errors near zero."""
+    batch = batch_of(np.random.default_rng(9), mels=FRAMES.audio.n_mels)
+    found = []
+    for precision in ("float32", "bfloat16"):
+        settings = dataclasses.replace(FRAMES, training=dataclasses.replace(FRAMES.training, precision=precision))
+        generator, discriminator = (cyclegan.init_parameters(settings)[player] for player in PLAYERS)
+        (loss, (_, fakes)), gradient = jax.value_and_grad(cyclegan.generator_loss, has_aux=True)(
+            generator, discriminator, batch, settings
+        )
+        (other, _), slope = jax.value_and_grad(cyclegan.discriminator_loss, has_aux=True)(
+            discriminator, batch, fakes, settings
+        )
+        leaves = jax.tree.leaves((gradient, slope, loss, other))
+        assert {leaf.dtype for leaf in leaves} == {jnp.dtype("float32")}
+        slopes = (np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(part)]) for part in (gradient, slope))
+        found.append([*slopes, np.array([loss, other])])
+    for exact, rounded in zip(*found, strict=True):
+        assert 0.99 < exact @ rounded / np.linalg.norm(exact) / np.linalg.norm(rounded) < 1
+    np.testing.assert_allclose(found[1][2], found[0][2], rtol=0.01)
 
 
 @pytest.mark.slow

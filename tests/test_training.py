@@ -123,6 +123,18 @@ def test_resume_is_bit_exact(tmp_path, audio_dir, uninterrupted, step):
     assert [entry["step"] for entry in log_of(run_dir)] == [2, 4, 6, 8, 10, 12]
 
 
+def test_a_run_goes_on_in_the_precision_in_which_it_began(tmp_path, audio_dir, monkeypatch):
+    """Also on a machine where the other one is faster, by the same command."""
+    small = ["model.channels=4", "model.residual_blocks=1", "model.discriminator_channels=4"]
+    settings = config.load("configs/frames.toml", [*small, "training.precision=auto"])
+    for name, is_fast in (("bfloat16", True), ("float32", False)):
+        monkeypatch.setattr(cyclegan, "multiplies_bfloat16", lambda is_fast=is_fast: is_fast)
+        train(tmp_path / name, audio_dir, settings, minutes=0)
+        monkeypatch.setattr(cyclegan, "multiplies_bfloat16", lambda is_fast=is_fast: not is_fast)
+        train(tmp_path / name, audio_dir, settings, minutes=0)
+        assert RunDirectory.open(tmp_path / name).config.training.precision == name
+
+
 def test_a_finished_run_stays_as_it_is_and_more_epochs_prolong_it(tmp_path, audio_dir):
     short = config.load("configs/smoke.toml", ["training.epochs=2"])
     assert train(tmp_path / "run", audio_dir, short).steps == 4

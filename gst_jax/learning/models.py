@@ -7,6 +7,7 @@ which leaves checkerboards (Odena et al. 2016, distill.pub/2016/deconv-checkerbo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gst_jax.config import ModelConfig
-from gst_jax.learning.convolution import conv1d, conv2d, instance_norm, upsample_conv2d
+from gst_jax.learning.convolution import DType, conv1d, conv2d, instance_norm, upsample_conv2d
 
 TRANSPORT = "transport"  # name of the layer whose kernel `transport.gaussian_transport` computes
 OUTPUT = "output"  # name of a generator's last layer
@@ -100,25 +101,27 @@ class FrameConv(nn.Module):
     features: int
     size: int
     stride: int = 1
+    dtype: DType = jnp.float32  # in which it multiplies
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolve `x`."""
         kernel = self.param("kernel", _SHAPE_ALONE, (self.size, x.shape[-1], self.features))
-        return conv1d(x, kernel, self.stride) + self.param("bias", _SHAPE_ALONE, (1, 1, self.features))
+        return conv1d(x, kernel, self.stride, self.dtype) + self.param("bias", _SHAPE_ALONE, (1, 1, self.features))
 
 
 class Transport(nn.Module):
     """A linear map of log-mels that training leaves as it was computed, `[B, T, M]` -> `[B, T, M]`."""
 
     taps: int
+    dtype: DType
 
     @nn.compact
     def __call__(self, log_mel: jax.Array) -> jax.Array:
         """Filter `log_mel`."""
         mels = log_mel.shape[-1]
         kernel = self.param("kernel", _SHAPE_ALONE, (self.taps, mels, mels))
-        return conv1d(log_mel, jax.lax.stop_gradient(kernel))
+        return conv1d(log_mel, jax.lax.stop_gradient(kernel), dtype=self.dtype)
 
 
 class FrameGenerator(nn.Module):
@@ -132,21 +135,22 @@ class FrameGenerator(nn.Module):
     residual_blocks: int
     residual: bool
     transport: int  # taps of the map that comes first; 0: none
+    dtype: DType = jnp.float32  # in which it multiplies
 
     @nn.compact
     def __call__(self, log_mel: jax.Array) -> jax.Array:
         """Convert `log_mel`, `[B, T, M]` -> `[B, T, M]` for any T."""
         frames, mels = log_mel.shape[1:]
-        c = self.channels
+        c, convolved = self.channels, functools.partial(FrameConv, dtype=self.dtype)
         if self.transport:
-            log_mel = Transport(self.transport, name=TRANSPORT)(log_mel)
+            log_mel = Transport(self.transport, self.dtype, name=TRANSPORT)(log_mel)
         x = jnp.pad(log_mel, ((0, 0), (0, -frames % 2), (0, 0)))
-        x = nn.relu(FrameConv(c, 5)(x))
-        x = nn.relu(FrameConv(c, 4, stride=2)(x))
+        x = nn.relu(convolved(c, 5)(x))
+        x = nn.relu(convolved(c, 4, stride=2)(x))
         for _ in range(self.residual_blocks):
-            x = x + FrameConv(c, 3)(nn.relu(FrameConv(c, 3)(x)))
-        x = nn.relu(FrameConv(2 * c, 3)(x)).reshape(*x.shape[:1], -1, c)  # two frames out of one
-        y = FrameConv(mels, 5, name=OUTPUT)(x)[:, :frames]
+            x = x + convolved(c, 3)(nn.relu(convolved(c, 3)(x)))
+        x = nn.relu(convolved(2 * c, 3)(x)).reshape(*x.shape[:1], -1, c)  # two frames out of one
+        y = convolved(mels, 5, name=OUTPUT)(x)[:, :frames]
         return log_mel + y if self.residual else y
 
 
@@ -157,22 +161,29 @@ class FrameDiscriminator(nn.Module):
     """
 
     channels: int
+    dtype: DType = jnp.float32  # in which it multiplies
 
     @nn.compact
     def __call__(self, log_mel: jax.Array) -> jax.Array:
         """Score `log_mel`."""
-        x = nn.leaky_relu(FrameConv(self.channels, 5, stride=2)(log_mel), LEAKY)
-        x = nn.leaky_relu(FrameConv(2 * self.channels, 5, stride=2)(x), LEAKY)
-        x = nn.leaky_relu(FrameConv(2 * self.channels, 5, stride=2)(x), LEAKY)
-        return FrameConv(1, 3)(x)[..., 0]
+        c, convolved = self.channels, functools.partial(FrameConv, dtype=self.dtype)
+        x = nn.leaky_relu(convolved(c, 5, stride=2)(log_mel), LEAKY)
+        x = nn.leaky_relu(convolved(2 * c, 5, stride=2)(x), LEAKY)
+        x = nn.leaky_relu(convolved(2 * c, 5, stride=2)(x), LEAKY)
+        return convolved(1, 3)(x)[..., 0]
 
 
-def networks(model: ModelConfig) -> tuple[nn.Module, nn.Module]:
-    """Return the generator with the discriminator that a config describes."""
+def networks(model: ModelConfig, dtype: DType = jnp.float32) -> tuple[nn.Module, nn.Module]:
+    """Return the generator with the discriminator that a config describes.
+
+    Args:
+        model: their architecture.
+        dtype: in which frame networks multiply; the others do in float32.
+    """
     if model.architecture == "frames":
         return (
-            FrameGenerator(model.channels, model.residual_blocks, model.residual, model.transport_taps),
-            FrameDiscriminator(model.discriminator_channels),
+            FrameGenerator(model.channels, model.residual_blocks, model.residual, model.transport_taps, dtype),
+            FrameDiscriminator(model.discriminator_channels, dtype),
         )
     generator = Generator(model.channels, model.residual_blocks, model.residual)
     return generator, Discriminator(model.discriminator_channels)

@@ -43,7 +43,13 @@ def refuse_other_source(old: RunDirectory, audio_dirs: tuple[str, ...]) -> None:
 
 
 def as_begun(old: RunDirectory | None, settings: Config) -> Config:
-    """Return settings with which a run of an earlier version goes on as it began, where the user did not choose."""
+    """Return settings with which a run goes on as it began, where the user did not choose.
+
+    A new one multiplies as is best on this machine, and goes on so on others.
+    """
+    if settings.training.precision == "auto":
+        precision = cyclegan.precision(settings).dtype.name if old is None else old.config.training.precision
+        settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, precision=precision))
     if old is None:
         return settings
     for section, values in config.BEFORE.items():
