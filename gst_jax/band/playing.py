@@ -75,12 +75,12 @@ def play(sheet: LeadSheet, genre: str, sample_rate: int, length: int) -> Iterato
     Yields:
         float32 [n, 2], together exactly so long; silent where the band does not play.
     """
-    # Played slower by as much as it then sounds higher, as a tape is, it is in the song's tuning.
-    pitch = 2 ** (sheet.tuning / 1200)
-    players = Players(_slower(arrange(sheet, genre), pitch), seat(genre), SEED)
     lines = sheet.beats[:-1][:: sheet.meter * _PART_BARS] - _MARGIN
     edges = [*(min(max(round(line * sample_rate), 0), length) for line in lines), length]
     yield np.zeros((edges[0], 2), np.float32)
+    # Played slower by as much as it then sounds higher, as a tape is, it is in the song's tuning.
+    pitch = 2 ** (sheet.tuning / 1200)
+    players = Players(_slower(arrange(sheet, genre), pitch), seat(genre), SEED)
     ringing = np.zeros((0, 2), np.float32)
     for first, last in itertools.pairwise(edges):
         tape = players.play(first / sample_rate * pitch, last / sample_rate * pitch)

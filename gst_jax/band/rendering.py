@@ -1,7 +1,8 @@
-"""Turn what a band plays into sound: each sound of an instrument is made once, and copied to where it is played."""
+"""Turn what a band plays into sound: each note of the sound bank is made once, and copied to where it is played."""
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -10,37 +11,36 @@ import numpy as np
 from scipy import signal
 
 from gst_jax.corpus import bank, percussion, render, strings
-from gst_jax.corpus.amplifier import active_level
 from gst_jax.corpus.arrangement import HIGHEST_VELOCITY, Arrangement, Hit, Note
 from gst_jax.corpus.composition import TAIL
 from gst_jax.corpus.orchestra import Instrument, Kit, Orchestration
 from gst_jax.types import Array
 
 Event = TypeVar("Event", Note, Hit)
-Voice = tuple[int, str]  # what makes the sounds: a program of the bank, or the name of a model
 
 RATE = render.SAMPLE_RATE
-_SLOT = 0.004  # seconds: a whole number of the bank's ticks and of its blocks, so that a note begins where it should
+_LEAD = 0.1  # seconds in which the bank is told its place; whole numbers of its ticks and of its blocks
 _BRIEF = 0.2  # seconds of the note that shows how fast an instrument dies
+_FRAME = round(0.02 * RATE)  # of which its gain is measured
+_GONE = 1e-3  # gain: 60 dB softer
 _STROKE = 4.5  # seconds that the longest cymbal rings
-_SILENT = 1e-4  # where a stroke has died
 _HATS = (42, 44, 46)  # keys of one cymbal: a stroke ends the one before
+_CHOKE = np.linspace(1, 0, round(0.01 * RATE), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class _Sound:
-    """One pitch or stroke at the highest velocity."""
+    """A note or a stroke of the bank at the highest velocity."""
 
-    samples: Array  # float32 [n] or [n, 2], as long as it is ever held, and its end
-    fade: Array  # float32 [m]: its gain after it was let go
-    law: float  # the power of the velocity to which its amplitude is proportional
+    samples: Array  # float32 [n] or [n, 2], held as long as it ever is
+    dying: Array  # float32 [m]: its gain after it has been let go
 
 
 class Players:
     """The musicians of a band, who keep their sounds, places and levels from one part of a song to the next."""
 
     def __init__(self, whole: Arrangement, orchestration: Orchestration, seed: int) -> None:
-        """Seat the players and make each sound that they will need.
+        """Seat the players and make each sound of the bank that they will need.
 
         Args:
             whole: what they play.
@@ -48,16 +48,15 @@ class Players:
             seed: of second takes, plucks, and the noise of amplifiers.
         """
         rng = np.random.default_rng(seed)
-        self._tonic, self._orchestration, self._seed = whole.tonic, orchestration, seed
+        self._orchestration, self._seed, self._tonic, self._hits = orchestration, seed, whole.tonic, whole.drums
         self._mirror = rng.choice((-1.0, 1.0))
         self._takes = list(render.takes(whole, orchestration, rng))
-        self._hits = whole.drums
-        self._sounds: dict[tuple[Voice, int], _Sound] = {}
-        for voice in sorted({_voice(player) for player, _ in self._takes}):
-            notes = [note for player, notes in self._takes if _voice(player) == voice for note in notes]
-            self._sounds |= {(voice, pitch): sound for pitch, sound in _sounds(*voice, notes, rng).items()}
-        kit = orchestration.kit
-        self._strokes = {} if kit.model or not whole.drums else _strokes(kit, {hit.stroke for hit in whole.drums})
+        held: dict[tuple[int, int], float] = {}
+        for player, notes in self._takes:
+            for note in () if player.model else notes:
+                key = player.program, note.pitch
+                held[key] = max(held.get(key, _BRIEF), note.duration)
+        self._sounds = {key: _note(*key, seconds) for key, seconds in held.items()}
         self._faders: dict[Instrument | Kit, float] = {}
 
     def play(self, start: float, end: float) -> Array:
@@ -67,108 +66,86 @@ class Players:
         ends = [note.onset + note.duration for _, notes in takes for note in notes] + [hit.onset for hit in hits]
         if not ends:
             return np.zeros((0, 2), np.float32)
-        length = round((max(ends) + TAIL) * RATE)
-        dry, send = np.zeros((2, length), np.float32), np.zeros(length, np.float32)
+        seconds = np.ceil(max(ends) + TAIL)  # whole ones are a whole number of samples at any rate
         with ThreadPoolExecutor(2) as pool:  # NumPy and SciPy let another thread work meanwhile
-            drums = pool.submit(self._drums, hits, length)
-            stems = [pool.submit(self._stem, number, *take, length) for number, take in enumerate(takes)]
-            for (player, _), stem in zip(takes, stems, strict=True):
-                angle = (1 + self._mirror * player.pan) * np.pi / 4
-                dry[0] += np.cos(angle) * stem.result()
-                dry[1] += np.sin(angle) * stem.result()
-                send += player.room * stem.result()
-            dry += drums.result()
-            send += 0.7 * self._orchestration.kit.room * drums.result().sum(axis=0)
-        dry += render.reverberate(send, RATE, self._orchestration)[:, :length]
-        return dry.T
+            drums = pool.submit(self._drums, hits, seconds) if hits else None
+            stems = [
+                (player, pool.submit(self._stem, number, player, notes, seconds))
+                for number, (player, notes) in enumerate(takes)
+                if notes
+            ]
+        played = [(player, stem.result()) for player, stem in stems]
+        struck = drums.result() if drums else None
+        return render.blend(played, struck, round(seconds * RATE), RATE, self._mirror, self._orchestration).T
 
-    def _stem(self, number: int, player: Instrument, notes: tuple[Note, ...], length: int) -> Array:
-        """Play one take: float32 [length]."""
-        out = np.zeros(length, np.float32)
-        if not notes:
-            return out
-        for note in notes:
-            _copy(out, self._sounds[_voice(player), note.pitch], note.onset, note.duration, note.velocity)
-        out = render.treat(out, RATE, player, notes, np.random.default_rng((self._seed, number)))
-        return self._faded(out, player)
+    def _stem(self, number: int, player: Instrument, notes: tuple[Note, ...], seconds: float) -> Array:
+        """Play a take: float32 [N]."""
+        rng = np.random.default_rng((self._seed, number))  # the same for each part of the song
+        if player.model:
+            stem = _at_rate(strings.play(player.model, notes, seconds, bank.RATE, rng))
+        else:
+            stem = np.zeros(round(seconds * RATE), np.float32)
+            for note in notes:
+                _copy(stem, self._sounds[player.program, note.pitch], note, note.duration)
+        return self._faded(render.treat(stem, RATE, player, notes, rng), player)
 
-    def _drums(self, hits: tuple[Hit, ...], length: int) -> Array:
-        """Play the drums: float32 [2, length]."""
+    def _drums(self, hits: tuple[Hit, ...], seconds: float) -> Array:
+        """Play the drums: float32 [2, N]."""
         kit = self._orchestration.kit
-        if not hits:
-            return np.zeros((2, length), np.float32)
         if kit.model:
             rng = np.random.default_rng(self._seed)
-            at_bank = percussion.play(kit.model, hits, self._tonic, length / RATE, bank.RATE, rng)
-            out = _at_rate(at_bank)[:length]
-        else:
-            out = np.zeros((length, 2), np.float32)
-            keys, let_go = dict(kit.keys), np.inf
-            for hit in reversed(hits):
-                hat = keys[hit.stroke] in _HATS
-                _copy(out, self._strokes[hit.stroke], hit.onset, let_go - hit.onset if hat else np.inf, hit.velocity)
-                let_go = hit.onset if hat else let_go
-        return self._faded(render.soften(out, RATE, kit.tone), kit).T
+            sound = percussion.play(kit.model, hits, self._tonic, seconds, bank.RATE, rng)
+            return self._faded(_at_rate(render.soften(sound, bank.RATE, kit.tone)), kit).T
+        drums = np.zeros((round(seconds * RATE), 2), np.float32)
+        keys, let_go = dict(kit.keys), seconds
+        for hit in reversed(hits):
+            key = keys[hit.stroke]
+            held = let_go - hit.onset if key in _HATS else _STROKE
+            _copy(drums, _stroke(kit.program, key, kit.tone), hit, held)
+            let_go = hit.onset if key in _HATS else let_go
+        return self._faded(drums, kit).T
 
     def _faded(self, stem: Array, player: Instrument | Kit) -> Array:
         """Bring a stem to its player's level, found where they first play."""
         if player not in self._faders:
-            self._faders[player] = render.STEM_LEVEL * 10 ** (player.level / 20) / active_level(stem, RATE)
-        return (np.float32(self._faders[player]) * stem).astype(np.float32)
+            self._faders[player] = render.fader(player.level, stem, RATE)
+        return (self._faders[player] * stem).astype(np.float32)
 
 
-def _voice(player: Instrument) -> Voice:
-    return player.program, player.model
+def _note(program: int, pitch: int, seconds: float) -> _Sound:
+    """Make a note that can be let go after any time up to `seconds`.
+
+    How it dies then shows in another that is let go early, against the one that is held.
+    """
+    held = Note(_LEAD, seconds + TAIL, pitch, HIGHEST_VELOCITY)
+    parts = [(program, [held]), (program, [replace(held, duration=_BRIEF)])]
+    both = _at_rate(bank.play_pair(parts, _LEAD + seconds + TAIL))[round(_LEAD * RATE) :]
+    after = both[round(_BRIEF * RATE) :]
+    frames = after[: len(after) // _FRAME * _FRAME].reshape(-1, _FRAME, 2)
+    gain = (frames[..., 0] * frames[..., 1]).sum(axis=1) / (np.square(frames[..., 0]).sum(axis=1) + 1e-9)
+    gain = np.minimum.accumulate(np.clip(gain, 0, 1))[: round(TAIL * RATE / _FRAME)]
+    gain = np.append(gain[gain > _GONE], 0)
+    centres = _FRAME * (np.arange(len(gain)) + 0.5)
+    dying = np.interp(np.arange(centres[-1]), [0, *centres], [1, *gain])
+    return _Sound(np.ascontiguousarray(both[:, 0]), dying.astype(np.float32))
 
 
-def _sounds(program: int, model: str, notes: list[Note], rng: np.random.Generator) -> dict[int, _Sound]:
-    """Make each pitch that an instrument plays, as long as its longest note."""
-    longest = max(1.0, *(note.duration for note in notes))
-    pitches = sorted({note.pitch for note in notes})
-    if model:
-        return {pitch: _modelled(model, Note(0.0, longest, pitch, HIGHEST_VELOCITY), rng) for pitch in pitches}
-    slot = _SLOT * round((longest + TAIL) / _SLOT)
-    held = [Note(slot * index, longest, pitch, HIGHEST_VELOCITY) for index, pitch in enumerate(pitches)]
-    brief = [replace(note, duration=_BRIEF) for note in held]
-    both = _at_rate(bank.play_pair([(program, held), (program, brief)], slot * len(pitches)))
-    return {pitch: _let_go(*one.T) for pitch, one in zip(pitches, np.split(both, len(pitches)), strict=True)}
+@functools.cache
+def _stroke(program: int, key: int, tone: float | None) -> _Sound:
+    """Make a stroke of a drum set, softened as the set is."""
+    hit = Hit(_LEAD, "stroke", HIGHEST_VELOCITY)
+    sound = bank.play_drums(program, {hit.stroke: key}, [hit], _LEAD + _STROKE)
+    return _Sound(_at_rate(render.soften(sound, bank.RATE, tone))[round(_LEAD * RATE) :], _CHOKE)
 
 
-def _modelled(model: str, note: Note, rng: np.random.Generator) -> _Sound:
-    """Make a note of a modelled instrument, which is faded as `strings.play` does."""
-    sound = strings.play(model, (note,), note.duration + 0.3, bank.RATE, rng)
-    fade = np.append(np.ones(round(0.13 * RATE)), np.linspace(1, 0, round(0.12 * RATE)))
-    return _Sound(_at_rate(sound), fade.astype(np.float32), 1.5)
-
-
-def _let_go(held: Array, brief: Array) -> _Sound:
-    """Find how a sound dies after its note, exponentially, from one that was let go after `_BRIEF`."""
-    after = slice(round((_BRIEF + 0.01) * RATE), round((_BRIEF + 0.05) * RATE))
-    left = (held[after] @ brief[after]) / max(held[after] @ held[after], 1e-9)
-    pace = -np.log(np.clip(left, 1e-3, 0.97)) / 0.03
-    gone = 7 / pace  # seconds: 60 dB softer
-    return _Sound(held, np.exp(-pace * np.arange(round(gone * RATE)) / RATE).astype(np.float32), 2.0)
-
-
-def _strokes(kit: Kit, names: set[str]) -> dict[str, _Sound]:
-    """Make the strokes of a drum set of the bank."""
-    ordered = sorted(names)
-    hits = [Hit(_STROKE * index, name, HIGHEST_VELOCITY) for index, name in enumerate(ordered)]
-    sound = bank.play_drums(kit.program, dict(kit.keys), hits, _STROKE * len(hits))
-    fade = np.linspace(1, 0, round(0.01 * RATE), dtype=np.float32)
-    each = np.split(_at_rate(sound), len(hits))
-    ends = [np.flatnonzero(np.abs(one).max(axis=1) > _SILENT).max() for one in each]
-    return {name: _Sound(one[:end], fade, 2.0) for name, one, end in zip(ordered, each, ends, strict=True)}
-
-
-def _copy(out: Array, sound: _Sound, onset: float, duration: float, velocity: int) -> None:
-    """Add a sound to [N] or [N, 2] samples."""
-    start = round(onset * RATE)
-    held = min(len(sound.samples), round(min(duration, len(out)) * RATE))
-    piece = sound.samples[: held + len(sound.fade)][: len(out) - start]
-    piece = np.float32((velocity / HIGHEST_VELOCITY) ** sound.law) * piece
-    piece[held:] = (piece[held:].T * sound.fade[: len(piece) - held]).T
-    out[start : start + len(piece)] += piece
+def _copy(out: Array, sound: _Sound, event: Note | Hit, duration: float) -> None:
+    """Add a sound to [N] or [N, 2] samples; the bank's amplitude is the square of the velocity."""
+    held = round(duration * RATE)
+    piece = sound.samples[: held + len(sound.dying)] * np.float32((event.velocity / HIGHEST_VELOCITY) ** 2)
+    after = piece[held:]
+    after *= sound.dying[: len(after)].reshape(-1, *[1] * (piece.ndim - 1))
+    place = out[round(event.onset * RATE) :][: len(piece)]
+    place += piece[: len(place)]
 
 
 def _between(events: tuple[Event, ...], start: float, end: float) -> tuple[Event, ...]:

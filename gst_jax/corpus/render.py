@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from scipy import signal
@@ -16,7 +16,7 @@ from gst_jax.corpus.orchestra import Instrument, Orchestration
 SAMPLE_RATE = 32_000  # samples a second of the corpus
 PEAK = 10 ** (-1.2 / 20)
 LOUDNESS = 10 ** (-19 / 20)  # RMS of a recording
-STEM_LEVEL = 0.1  # RMS of a player at 0 dB
+_STEM_LEVEL = 0.1  # RMS of a player at 0 dB
 _KNEE = 0.6  # where limiting starts
 
 
@@ -36,23 +36,52 @@ def render(arrangement: Arrangement, orchestration: Orchestration, rng: np.rando
 
 def _mix(arrangement: Arrangement, orchestration: Orchestration, rng: np.random.Generator) -> np.ndarray:
     """Play an arrangement and mix it: float64 [2, N] at `SAMPLE_RATE`."""
-    rate = bank.RATE
-    dry = np.zeros((2, round(arrangement.seconds * rate)))
-    send = np.zeros(dry.shape[1])
     mirror = rng.choice((-1.0, 1.0))
+    stems = []
     for player, notes, stem in _play(arrangement, orchestration, rng):
-        stem = treat(stem, rate, player, notes, rng)
-        stem = _level(player.level, rng) / active_level(stem, rate) * stem
+        stem = treat(stem, bank.RATE, player, notes, rng)
+        stems.append((player, fader(player.level + _spread(rng), stem, bank.RATE) * stem))
+    drums = _play_drums(arrangement, orchestration, rng) if arrangement.drums else None
+    return blend(stems, drums, round(arrangement.seconds * bank.RATE), bank.RATE, mirror, orchestration)
+
+
+def blend(
+    stems: Iterable[tuple[Instrument, np.ndarray]],
+    drums: np.ndarray | None,
+    length: int,
+    rate: int,
+    mirror: float,
+    orchestration: Orchestration,
+) -> np.ndarray:
+    """Put players in their places, in a room.
+
+    Args:
+        stems: each instrument with [N] samples.
+        drums: [2, N] samples.
+        length: N.
+        rate: samples a second.
+        mirror: 1, or -1 to exchange left and right.
+        orchestration: the room, and how much of the drums it hears.
+
+    Returns:
+        [2, M] samples at `SAMPLE_RATE`.
+    """
+    dry, send = np.zeros((2, length)), np.zeros(length)
+    for player, stem in stems:
         angle = (1 + mirror * player.pan) * np.pi / 4
         dry[0] += np.cos(angle) * stem
         dry[1] += np.sin(angle) * stem
         send += player.room * stem
-    if arrangement.drums:
-        drums = _play_drums(arrangement, orchestration, rng)
+    if drums is not None:
         dry += drums
         send += 0.7 * orchestration.kit.room * drums.sum(axis=0)
+    # The room is dull anyway: at a third of the bank's rate it costs a third.
+    slow = bank.RATE // 3
+    response = room(slow, orchestration.room_seconds, orchestration.room_brightness)
+    dull = signal.resample_poly(send, slow, rate)
+    wet = signal.oaconvolve(dull[None], response, axes=1)[:, : len(dull)]
     mixed = signal.resample_poly(dry, SAMPLE_RATE, rate, axis=1)
-    mixed += reverberate(send, rate, orchestration)[:, : mixed.shape[1]]
+    mixed += 1.6 * signal.resample_poly(wet, SAMPLE_RATE, slow, axis=1)[:, : mixed.shape[1]]
     return mixed
 
 
@@ -88,14 +117,9 @@ def soften(samples: np.ndarray, rate: int, tone: float | None) -> np.ndarray:
     return signal.sosfilt(signal.butter(1, tone, fs=rate, output="sos"), samples, axis=0)
 
 
-def reverberate(send: np.ndarray, rate: int, orchestration: Orchestration) -> np.ndarray:
-    """Return what a room answers to [N] samples: [2, M] at `SAMPLE_RATE`."""
-    # The room is dull anyway: at a third of the bank's rate it costs a third.
-    slow = bank.RATE // 3
-    response = room(slow, orchestration.room_seconds, orchestration.room_brightness).astype(send.dtype)
-    dull = signal.resample_poly(send, slow, rate)
-    wet = signal.oaconvolve(dull[None], response, axes=1)[:, : len(dull)]
-    return 1.6 * signal.resample_poly(wet, SAMPLE_RATE, slow, axis=1)
+def fader(decibels: float, stem: np.ndarray, rate: int) -> float:
+    """Return the gain at which a player's stem, [N] or [N, C] samples, is as loud as wanted in the mix."""
+    return _STEM_LEVEL * 10 ** (decibels / 20) / active_level(stem, rate)
 
 
 def takes(
@@ -137,12 +161,12 @@ def _play_drums(arrangement: Arrangement, orchestration: Orchestration, rng: np.
     else:
         sound = bank.play_drums(kit.program, dict(kit.keys), arrangement.drums, seconds)
     sound = soften(sound, bank.RATE, kit.tone)
-    return _level(kit.level, rng) / active_level(sound, bank.RATE) * sound.T
+    return fader(kit.level + _spread(rng), sound, bank.RATE) * sound.T
 
 
-def _level(decibels: float, rng: np.random.Generator) -> float:
-    """Return the RMS that a stem shall have, with the spread of a fader that is moved by hand."""
-    return STEM_LEVEL * 10 ** ((decibels + rng.normal(0, 0.8)) / 20)
+def _spread(rng: np.random.Generator) -> float:
+    """Return how far a fader that is moved by hand is off, in dB."""
+    return rng.normal(0, 0.8)
 
 
 def _fit(notes: tuple[Note, ...], low: int, high: int) -> tuple[Note, ...]:
