@@ -98,7 +98,7 @@ class Players:
             return self._faded(_at_rate(render.soften(sound, bank.RATE, kit.tone)), kit).T
         drums = np.zeros((round(seconds * RATE), 2), np.float32)
         keys, let_go = dict(kit.keys), seconds
-        for hit in reversed(hits):
+        for hit in sorted(hits, key=lambda hit: -hit.onset):
             key = keys[hit.stroke]
             held = let_go - hit.onset if key in _HATS else _STROKE
             _copy(drums, _stroke(kit.program, key, kit.tone), hit, held)
