@@ -19,7 +19,7 @@ from gst_jax.types import Array
 Event = TypeVar("Event", Note, Hit)
 
 RATE = render.SAMPLE_RATE
-_LEAD = 0.1  # seconds in which the bank is told its place; whole numbers of its ticks and of its blocks
+_LEAD = 0.1  # seconds in which the bank is told its place; then its clock is at an edge of its blocks
 _BRIEF = 0.2  # seconds of the note that shows how fast an instrument dies
 _FRAME = round(0.02 * RATE)  # of which its gain is measured
 _GONE = 1e-3  # gain: 60 dB softer
@@ -63,10 +63,11 @@ class Players:
         """Play what begins from one second to another: float32 [n, 2] at `RATE`, as long as it sounds."""
         takes = [(player, _between(notes, start, end)) for player, notes in self._takes]
         hits = _between(self._hits, start, end)
-        ends = [note.onset + note.duration for _, notes in takes for note in notes] + [hit.onset for hit in hits]
+        ends = [note.onset + note.duration + TAIL for _, notes in takes for note in notes]
+        ends += [hit.onset + _STROKE for hit in hits]
         if not ends:
             return np.zeros((0, 2), np.float32)
-        seconds = np.ceil(max(ends) + TAIL)  # whole ones are a whole number of samples at any rate
+        seconds = np.ceil(max(ends))  # whole ones are a whole number of samples at any rate
         with ThreadPoolExecutor(2) as pool:  # NumPy and SciPy let another thread work meanwhile
             drums = pool.submit(self._drums, hits, seconds) if hits else None
             stems = [
@@ -118,16 +119,21 @@ def _note(program: int, pitch: int, seconds: float) -> _Sound:
     How it dies then shows in another that is let go early, against the one that is held.
     """
     held = Note(_LEAD, seconds + TAIL, pitch, HIGHEST_VELOCITY)
-    parts = [(program, [held]), (program, [replace(held, duration=_BRIEF)])]
-    both = _at_rate(bank.play_pair(parts, _LEAD + seconds + TAIL))[round(_LEAD * RATE) :]
-    after = both[round(_BRIEF * RATE) :]
-    frames = after[: len(after) // _FRAME * _FRAME].reshape(-1, _FRAME, 2)
-    gain = (frames[..., 0] * frames[..., 1]).sum(axis=1) / (np.square(frames[..., 0]).sum(axis=1) + 1e-9)
+    sound, brief = (_alone(program, note, _LEAD + held.duration) for note in (held, replace(held, duration=_BRIEF)))
+    start = round(_BRIEF * RATE)
+    count = (len(sound) - start) // _FRAME
+    kept, left = (each[start:][: count * _FRAME].reshape(count, _FRAME) for each in (sound, brief))
+    gain = (kept * left).sum(axis=1) / (np.square(kept).sum(axis=1) + 1e-9)
     gain = np.minimum.accumulate(np.clip(gain, 0, 1))[: round(TAIL * RATE / _FRAME)]
     gain = np.append(gain[gain > _GONE], 0)
     centres = _FRAME * (np.arange(len(gain)) + 0.5)
     dying = np.interp(np.arange(centres[-1]), [0, *centres], [1, *gain])
-    return _Sound(np.ascontiguousarray(both[:, 0]), dying.astype(np.float32))
+    return _Sound(sound, dying.astype(np.float32))
+
+
+def _alone(program: int, note: Note, seconds: float) -> Array:
+    """Play one note, from its onset: float32 [N]; of a pair, a little of each would be heard in the other."""
+    return _at_rate(bank.play_pair([(program, [note])], seconds)[round(note.onset * bank.RATE) :, 0])
 
 
 @functools.cache
