@@ -137,4 +137,4 @@ def test_memory_does_not_grow_with_the_song():
         return found
 
     peak(2)
-    assert peak(40) < 1.1 * peak(10)
+    assert peak(60) < 1.1 * peak(30)
