@@ -114,16 +114,16 @@ class Band:
                     alone.append(block)
                     peak = max(peak, float(np.abs(block).max(initial=0)))
                     band.append(_placed(part, block.shape[1]))
-            ours, theirs = _energies(alone, sample_rate), _energies(band, sample_rate)
+            ours, theirs = streams.mapped(lambda each: _energies(each, sample_rate), (alone, band), threads=2)
             gain = self._gain(ours, theirs)
-            heard = alone
+            heard, still = alone, ours
             if self.genre == "folk" and gain:  # tabla and drone take the place of the song's drums
                 quieter = (gain * part for part in band.blocks())
                 for part in room.step_back(alone.blocks(), quieter, sample_rate, min(self.level, 1.0)):
                     back.append(part)
-                heard = back
+                heard, still = back, _energies(back, sample_rate)
             # What plays together adds its energies: the whole stays as loud as the song was.
-            both = _energies(heard, sample_rate).sum() + gain**2 * theirs.sum()
+            both = still.sum() + gain**2 * theirs.sum()
             whole = np.float32(np.sqrt(ours.sum() / both) if gain else 1)
 
             def mixed() -> Iterator[Array]:
