@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import threading
+import time
 import tracemalloc
 import warnings
 
@@ -11,13 +13,15 @@ import pytest
 from scipy import signal
 
 from gst_jax import sound
-from gst_jax.band import midi, playing
+from gst_jax.band import midi, playing, rendering
 from gst_jax.band.features import BANDS
 from gst_jax.band.lead_sheet import STEPS, Confidence, LeadSheet, Steps
 from gst_jax.config import ConfigError
 from gst_jax.conversion import accompaniment, jobs
 from gst_jax.conversion.accompaniment import BELOW, Band
 from gst_jax.conversion.translator import Translator
+from gst_jax.corpus import bank, percussion, render, strings
+from gst_jax.corpus.arrangement import Arrangement, Hit, Note
 from gst_jax.corpus.composition import MODES
 from gst_jax.presentation import notebook
 from gst_jax.runs.directory import RunDirectory
@@ -54,9 +58,9 @@ def played(sheet, genre, rate=RATE):
 def song():
     """A song of noise and a hum, stereo, as long as the sheet."""
     rng = np.random.default_rng(0)
-    time = np.arange(24 * RATE) / RATE
-    hum = 0.1 * np.sin(2 * np.pi * 207.65 * time)
-    return (hum[:, None] + 0.02 * rng.standard_normal((len(time), 2))).astype(np.float32)
+    seconds = np.arange(24 * RATE) / RATE
+    hum = 0.1 * np.sin(2 * np.pi * 207.65 * seconds)
+    return (hum[:, None] + 0.02 * rng.standard_normal((len(seconds), 2))).astype(np.float32)
 
 
 @pytest.mark.parametrize("genre", sorted(playing.GENRES))
@@ -162,8 +166,8 @@ def test_a_song_keeps_its_length_whatever_the_ear_rounds(rate, more):
 @pytest.mark.parametrize("odd", [1, 7, 13])
 def test_a_heard_song_keeps_its_length(odd):
     rate = 44_100
-    time = np.arange(12 * rate + odd) / rate
-    pulse = np.exp(-8 * (time % 0.5)) * np.sin(2 * np.pi * 220 * time)
+    seconds = np.arange(12 * rate + odd) / rate
+    pulse = np.exp(-8 * (seconds % 0.5)) * np.sin(2 * np.pi * 220 * seconds)
     alone = (0.2 * pulse[:, None]).astype(np.float32)
     sheet = accompaniment.hear([alone], rate)
     assert round(sheet.seconds * rate) != len(alone)  # else this would prove nothing
@@ -361,3 +365,126 @@ def test_a_notebook_has_a_band_too(song, channels, monkeypatch):
     monkeypatch.setattr(accompaniment, "hear", lambda *_: unsure)
     with pytest.warns(sound.AudioWarning, match="No steady beat"):
         np.testing.assert_array_equal(to_rock(source, RATE, band=1.0).samples, alone)
+
+
+def copied(program, notes, seconds):
+    """Return what the band's copies of an instrument's notes are together: [N] at the rate of rendering."""
+    out = np.zeros(round(seconds * rendering.RATE), np.float32)
+    for note in notes:
+        rendering._copy(out, rendering._note(program, note.pitch, 1.0), note, note.duration)
+    return out
+
+
+PROGRAMS = sorted(
+    {player.program for genre in playing.GENRES for player in playing.seat(genre).instruments.values()} - {-1}
+)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize(("length", "pitch", "velocity"), [(0.12, 45, 60), (0.5, 52, 90), (1.0, 57, 120)])
+def test_a_copied_note_is_the_one_that_the_bank_plays(program, length, pitch, velocity):
+    """At a time that its blocks hit; elsewhere the bank is up to 1.3 ms late, and the copy is not."""
+    note = Note(0.1, length, pitch, velocity)
+    theirs = rendering._at_rate(bank.play_pair([(program, [note])], 2.0)[:, 0])
+    assert np.std(copied(program, [note], 2.0) - theirs) < 0.1 * np.std(theirs)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_note_that_is_let_go_dies_without_a_click(program):
+    dying = rendering._note(program, 50, 1.0).dying
+    steps = np.diff(dying)
+    assert dying[0] == 1 and dying[-1] < 2e-3 and steps.max() <= 0 and -steps.min() < 1 / (0.005 * rendering.RATE)
+
+
+def test_a_copied_note_begins_when_it_should_whatever_the_moment():
+    for onset in (0.2, 0.2005, 0.2013, 0.2027):
+        sound = copied(32, [Note(onset, 0.5, 40, 100)], 1.0)
+        assert np.flatnonzero(np.abs(sound) > 1e-4)[0] / rendering.RATE == pytest.approx(onset, abs=5e-4)
+
+
+@pytest.mark.parametrize("genre", ["rock", "jazz"])
+def test_a_copied_stroke_is_the_one_that_the_bank_plays(genre):
+    kit = playing.seat(genre).kit
+    for index, (stroke, key) in enumerate(kit.keys):
+        hit = Hit(0.1, stroke, 50 + 7 * index)
+        theirs = rendering._at_rate(bank.play_drums(kit.program, dict(kit.keys), [hit], 3.0))
+        ours = np.zeros_like(theirs)
+        rendering._copy(ours, rendering._stroke(kit.program, key, None), hit, 3.0)
+        assert np.std(ours - theirs) < 0.03 * np.std(theirs), stroke
+
+
+def test_a_closed_hat_ends_an_open_one():
+    kit = playing.seat("rock").kit
+    hits = (Hit(0.2, "open", 100), Hit(0.6, "tick", 100))
+    players = rendering.Players(Arrangement(3.0, 0, {}, hits), playing.seat("rock"), 0)
+    sound, alone = players._drums(hits, 3.0).T, players._drums(hits[:1], 3.0).T
+    theirs = rendering._at_rate(bank.play_drums(kit.program, dict(kit.keys), hits, 3.0))
+    late = slice(round(0.8 * rendering.RATE), None)
+    assert np.std(theirs[late]) < 1e-4 and np.std(sound[late]) < 1e-3 < np.std(alone[late])
+
+
+@pytest.mark.parametrize("genre", sorted(playing.GENRES))
+@pytest.mark.parametrize("meter", [3, 4])
+def test_the_band_sounds_as_if_every_note_were_rendered(genre, meter, monkeypatch):
+    """By the corpus' own players, of the same plucks and strokes: each third octave is as loud within 1 dB.
+
+    Two instruments of the bank that share a rendering are a little in each other's stem; here each has its own.
+    """
+    monkeypatch.setattr(render, "_spread", lambda _: 0.0)
+    pair = bank.play_pair
+    alone = lambda parts, seconds: np.stack([pair([part], seconds)[:, 0] for part in parts], axis=1)  # noqa: E731
+    monkeypatch.setattr(bank, "play_pair", alone)
+    for module in (strings, percussion):
+        play = module.play
+        monkeypatch.setattr(module, "play", lambda *given, play=play: play(*given[:-1], np.random.default_rng(0)))
+    sheet = sheet_of(meter=meter)
+    rng = np.random.default_rng(playing.SEED)
+    theirs = render._mix(playing.arrange(sheet, genre), playing.seat(genre), rng)
+    ours = played(sheet, genre, render.SAMPLE_RATE).T
+
+    def levels(sound):
+        frequencies, power = signal.welch(sound, render.SAMPLE_RATE, nperseg=8192)
+        edges = 50 * 2 ** (np.arange(25) / 3)
+        return 10 * np.log10([power[(frequencies >= a) & (frequencies < 1.26 * a)].sum() for a in edges])
+
+    for side in (0, 1):
+        wanted = levels(theirs[side])
+        loud = wanted > wanted.max() - 40
+        assert np.abs(levels(ours[side]) - wanted)[loud].max() < 1
+
+
+def test_parts_of_a_song_are_together_the_whole():
+    """Of a band without amplifiers, whose noise each part has anew."""
+    whole = playing.arrange(sheet_of(), "jazz")
+    players = rendering.Players(whole, playing.seat("jazz"), 0)
+    at_once = players.play(0.0, 24.0)
+    total = np.zeros((len(at_once) + 2 * rendering.RATE, 2))
+    for start, end in ((0.0, 7.0), (7.0, 13.0), (13.0, 24.0)):
+        part = players.play(start, end)
+        total[round(start * rendering.RATE) :][: len(part)] += part
+    np.testing.assert_allclose(total[: len(at_once)], at_once, atol=2e-4)
+
+
+def test_the_band_plays_while_the_song_is_made(song, monkeypatch):
+    begun, play = threading.Event(), playing.Players.play
+    monkeypatch.setattr(playing.Players, "play", lambda *given: begun.set() or play(*given))
+
+    def making():
+        assert begun.wait(60)
+        yield song
+
+    assert np.concatenate(list(Band("jazz").along(making(), sheet_of(), RATE))).shape == song.shape
+
+
+def test_a_song_that_cannot_be_made_ends_its_band(song):
+    def failing():
+        yield song[:RATE]
+        raise sound.AudioError("no more of it")
+
+    before = threading.active_count()
+    with pytest.raises(sound.AudioError, match="no more of it"):
+        list(Band("jazz").along(failing(), sheet_of(), RATE))
+    deadline = time.monotonic() + 60
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert threading.active_count() == before

@@ -12,11 +12,11 @@ import numpy as np
 import soxr
 
 from gst_jax.band.lead_sheet import LeadSheet
+from gst_jax.band.rendering import RATE, Players
 from gst_jax.corpus import folk, jazz, rock
 from gst_jax.corpus.arrangement import HIGHEST_VELOCITY, Arrangement, Hit, Note
-from gst_jax.corpus.composition import LEAD_IN, TAIL, Tune
-from gst_jax.corpus.orchestra import Instrument, Kit, Orchestration, draw_seats, orchestrate
-from gst_jax.corpus.render import SAMPLE_RATE, mix
+from gst_jax.corpus.composition import LEAD_IN, Tune
+from gst_jax.corpus.orchestra import Orchestration, draw_seats, orchestrate
 from gst_jax.types import Array
 
 Event = TypeVar("Event", Note, Hit)
@@ -75,16 +75,16 @@ def play(sheet: LeadSheet, genre: str, sample_rate: int, length: int) -> Iterato
     Yields:
         float32 [n, 2], together exactly so long; silent where the band does not play.
     """
-    whole = arrange(sheet, genre)
-    players = seat(genre)
-    faders: dict[Instrument | Kit, float] = {}
     lines = sheet.beats[:-1][:: sheet.meter * _PART_BARS] - _MARGIN
     edges = [*(min(max(round(line * sample_rate), 0), length) for line in lines), length]
     yield np.zeros((edges[0], 2), np.float32)
+    # Played slower by as much as it then sounds higher, as a tape is, it is in the song's tuning.
+    pitch = 2 ** (sheet.tuning / 1200)
+    players = Players(_slower(arrange(sheet, genre), pitch), seat(genre), SEED)
     ringing = np.zeros((0, 2), np.float32)
     for first, last in itertools.pairwise(edges):
-        part = _part(whole, first / sample_rate, last / sample_rate)
-        sound = _render(part, players, faders, sheet.tuning, sample_rate)
+        tape = players.play(first / sample_rate * pitch, last / sample_rate * pitch)
+        sound = soxr.resample(tape, RATE * pitch, sample_rate)
         total = np.zeros((max(len(sound), len(ringing), last - first), 2), np.float32)
         total[: len(sound)] += sound
         total[: len(ringing)] += ringing
@@ -92,49 +92,16 @@ def play(sheet: LeadSheet, genre: str, sample_rate: int, length: int) -> Iterato
         ringing = total[last - first :]
 
 
-def _part(whole: Arrangement, start: float, end: float) -> Arrangement:
-    """Return what begins from one second to another, timed from there, as long as it sounds."""
-    parts = {
-        role: tuple(_moved(note, start) for note in notes if start <= note.onset < end)
-        for role, notes in whole.parts.items()
-    }
-    parts = {role: notes for role, notes in parts.items() if notes}
-    drums = tuple(_moved(hit, start) for hit in whole.drums if start <= hit.onset < end)
-    ends = [note.onset + note.duration for notes in parts.values() for note in notes] + [hit.onset for hit in drums]
-    return dataclasses.replace(whole, seconds=max(ends, default=0.0) + TAIL, parts=parts, drums=drums)
+def _slower(whole: Arrangement, factor: float) -> Arrangement:
+    def moved(note: Note) -> Note:
+        return dataclasses.replace(note, onset=note.onset * factor, duration=note.duration * factor)
 
-
-def _render(
-    part: Arrangement,
-    players: Orchestration,
-    faders: dict[Instrument | Kit, float],
-    tuning: float,
-    sample_rate: int,
-) -> Array:
-    """Render a part in the song's tuning: float32 [n, 2].
-
-    It is played slower by as much as it then sounds higher, as a tape is.
-    """
-    if not part.parts and not part.drums:
-        return np.zeros((0, 2), np.float32)
-    pitch = 2 ** (tuning / 1200)
-    stretched = dataclasses.replace(
-        part,
-        seconds=part.seconds * pitch,
-        parts={role: tuple(_stretched(note, pitch) for note in notes) for role, notes in part.parts.items()},
-        drums=tuple(dataclasses.replace(hit, onset=hit.onset * pitch) for hit in part.drums),
+    return dataclasses.replace(
+        whole,
+        seconds=whole.seconds * factor,
+        parts={role: tuple(map(moved, notes)) for role, notes in whole.parts.items() if notes},
+        drums=tuple(dataclasses.replace(hit, onset=hit.onset * factor) for hit in whole.drums),
     )
-    # The same numbers for each part, so that players keep their places and takes.
-    sound = mix(stretched, players, np.random.default_rng(SEED), faders).T
-    return soxr.resample(sound.astype(np.float32), SAMPLE_RATE * pitch, sample_rate)
-
-
-def _stretched(note: Note, factor: float) -> Note:
-    return dataclasses.replace(note, onset=note.onset * factor, duration=note.duration * factor)
-
-
-def _moved(event: Event, start: float) -> Event:
-    return dataclasses.replace(event, onset=event.onset - start)
 
 
 def _on_the_beats(events: tuple[Event, ...], grid: Array, sheet: LeadSheet) -> tuple[Event, ...]:

@@ -104,28 +104,28 @@ class Band:
             sample_rate: Hz.
             ceiling: that no true peak shall exceed; None: the usual one, or the song's own peak where that is higher.
             stems: get song and band as they are in the mix, before its peaks are limited.
-            shown: passes on what the band plays while it plays, [n, 2] each, as a progress bar does.
+            shown: passes on what the band plays while the song is made, [n, 2] each, as a progress bar does.
 
         Yields:
             float32 [n, C], together as long as the song.
         """
         with closing(streams.Spool()) as alone, closing(streams.Spool()) as band, closing(streams.Spool()) as back:
             peak = loudness.CEILING
-            for block in song:
-                alone.append(block)
-                peak = max(peak, float(np.abs(block).max(initial=0)))
-            for part in shown(self.play(sheet, sample_rate, alone.end)):
-                band.append(_placed(part, block.shape[1]))
-            ours, theirs = _energies(alone, sample_rate), _energies(band, sample_rate)
+            with closing(streams.ahead(self.play(sheet, sample_rate, round(sheet.seconds * sample_rate)))) as coming:
+                for block, part in _beside(song, shown(coming)):
+                    alone.append(block)
+                    peak = max(peak, float(np.abs(block).max(initial=0)))
+                    band.append(_placed(part, block.shape[1]))
+            ours, theirs = streams.mapped(lambda each: _energies(each, sample_rate), (alone, band), threads=2)
             gain = self._gain(ours, theirs)
-            heard = alone
+            heard, still = alone, ours
             if self.genre == "folk" and gain:  # tabla and drone take the place of the song's drums
                 quieter = (gain * part for part in band.blocks())
                 for part in room.step_back(alone.blocks(), quieter, sample_rate, min(self.level, 1.0)):
                     back.append(part)
-                heard = back
+                heard, still = back, _energies(back, sample_rate)
             # What plays together adds its energies: the whole stays as loud as the song was.
-            both = _energies(heard, sample_rate).sum() + gain**2 * theirs.sum()
+            both = still.sum() + gain**2 * theirs.sum()
             whole = np.float32(np.sqrt(ours.sum() / both) if gain else 1)
 
             def mixed() -> Iterator[Array]:
@@ -163,6 +163,22 @@ class Band:
             return np.float32(0)
         ratio = ours[playing_now].sum() / theirs[playing_now].sum()
         return np.float32(self.level * 10 ** (BELOW / 20) * np.sqrt(ratio))
+
+
+def _beside(song: Iterable[Array], band: Iterable[Array]) -> Iterator[tuple[Array, Array]]:
+    """Pass on the blocks of a song, [n, C], each with as much of the band, [n, 2]: silence after its end.
+
+    The sheet that the band plays from is of sound at another rate, so its length is not quite the song's.
+    """
+    parts, tape, done = iter(band), streams.Tape(), 0
+    tape.append(next(parts))  # before the song's first block, so that both are made at the same time
+    for block in song:
+        end = done + len(block)
+        while tape.end < end and (part := next(parts, None)) is not None:
+            tape.append(part)
+        yield block, tape.read_padded(done, end)
+        tape.forget(end)
+        done = end
 
 
 def _energies(sound: streams.Spool, sample_rate: int) -> Array:

@@ -236,9 +236,9 @@ def _gain_into(job: Job) -> np.float32:
 def _shown(blocks: Iterable[Array], sample_rate: int, bar: Any) -> Iterator[Array]:
     """Pass blocks on, telling a progress bar their seconds."""
     for block in blocks:
-        yield block
         if bar is not None:
             bar.update(len(block) / sample_rate)
+        yield block
 
 
 def _found(inputs: Iterable[str | os.PathLike[str]], out: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:

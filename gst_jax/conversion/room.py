@@ -12,7 +12,8 @@ from scipy.ndimage import grey_opening, maximum_filter1d, uniform_filter1d
 from gst_jax.sound import streams
 from gst_jax.types import Array
 
-_HOP = 0.0116  # seconds between spectra
+_HOP = 0.0116  # seconds between spectra, about
+_PART = 4.0  # seconds worked at a time, of which each margin is a small part
 _OVERLAP = 4  # spectra that a sample lies in
 _REACH = 0.35  # seconds to each side that a gain looks at
 _HELD = 0.29  # seconds that a sound lasts in its frequency if it is no drum
@@ -33,22 +34,28 @@ def step_back(song: Iterable[Array], band: Iterable[Array], sample_rate: int, am
     Yields:
         float32 [n, C], together as long as the song.
     """
-    hop = max(1, round(_HOP * sample_rate))
+    hop = scipy.fft.next_fast_len(max(1, round(_HOP * sample_rate)), real=True)
     frame = _OVERLAP * hop
     margin = hop * round(_REACH / _HOP) + frame
     taper = np.sin(np.pi * (np.arange(frame, dtype=np.float32) + 0.5) / frame)
     both = (np.concatenate(pair, axis=1) for pair in zip(song, band, strict=True))
-    for window, fresh in streams.windows(both, round(1 / _HOP) * hop, margin, margin, "constant"):
+    windows = streams.windows(both, round(_PART / _HOP) * hop, margin, margin, "constant")
+
+    def stepped(part: tuple[Array, int]) -> Array:
+        window, fresh = part
         count = window.shape[1] // 2
         spectra = scipy.fft.rfft(sliding_window_view(window, frame, axis=0)[::hop] * taper)  # [T, 2 C, F]
-        power = np.square(np.abs(spectra))
+        power = np.square(spectra.real) + np.square(spectra.imag)
         gain = _gain(power[:, :count].sum(axis=1), power[:, count:].sum(axis=1), amount)
         pieces = scipy.fft.irfft(gain[:, None] * spectra[:, :count], frame) * (2 / _OVERLAP * taper)
         total = np.zeros((count, len(window)), np.float32)
         for place, piece in enumerate(pieces):
             total[:, place * hop :][:, :frame] += piece
-        if fresh:
-            yield total.T[margin:][:fresh]
+        return total.T[margin:][:fresh]
+
+    for made in streams.mapped(stepped, windows, threads=2):
+        if len(made):
+            yield made
 
 
 def _gain(ours: Array, theirs: Array, amount: float) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from scipy import signal
@@ -10,12 +11,12 @@ from scipy import signal
 from gst_jax.corpus import bank, percussion, strings
 from gst_jax.corpus.amplifier import active_level, amplify, echo, gate, room, waver
 from gst_jax.corpus.arrangement import HIGHEST_VELOCITY, LOWEST_VELOCITY, Arrangement, Note
-from gst_jax.corpus.orchestra import Instrument, Kit, Orchestration
+from gst_jax.corpus.orchestra import Instrument, Orchestration
 
 SAMPLE_RATE = 32_000  # samples a second of the corpus
 PEAK = 10 ** (-1.2 / 20)
 LOUDNESS = 10 ** (-19 / 20)  # RMS of a recording
-_STEM_LEVEL = 0.1
+_STEM_LEVEL = 0.1  # RMS of a player at 0 dB
 _KNEE = 0.6  # where limiting starts
 
 
@@ -30,57 +31,109 @@ def render(arrangement: Arrangement, orchestration: Orchestration, rng: np.rando
     Returns:
         Samples at `SAMPLE_RATE`, float32 [N, 2], peaks below -1 dBFS.
     """
-    return _master(mix(arrangement, orchestration, rng, {}), orchestration.saturation)
+    return _master(_mix(arrangement, orchestration, rng), orchestration.saturation)
 
 
-def mix(
-    arrangement: Arrangement,
+def _mix(arrangement: Arrangement, orchestration: Orchestration, rng: np.random.Generator) -> np.ndarray:
+    """Play an arrangement and mix it: float64 [2, N] at `SAMPLE_RATE`."""
+    mirror = rng.choice((-1.0, 1.0))
+    stems = []
+    for player, notes, stem in _play(arrangement, orchestration, rng):
+        stem = treat(stem, bank.RATE, player, notes, rng)
+        stems.append((player, fader(player.level + _spread(rng), stem, bank.RATE) * stem))
+    drums = _play_drums(arrangement, orchestration, rng) if arrangement.drums else None
+    return blend(stems, drums, round(arrangement.seconds * bank.RATE), bank.RATE, mirror, orchestration)
+
+
+def blend(
+    stems: Iterable[tuple[Instrument, np.ndarray]],
+    drums: np.ndarray | None,
+    length: int,
+    rate: int,
+    mirror: float,
     orchestration: Orchestration,
-    rng: np.random.Generator,
-    faders: dict[Instrument | Kit, float],
 ) -> np.ndarray:
-    """Play an arrangement and mix it.
+    """Put players in their places, in a room.
 
     Args:
-        arrangement: the notes of every role.
-        orchestration: the instrument of every role.
-        rng: second takes, plucks, small differences of the mix.
-        faders: the gain of each player, kept from one part of a long piece to the next; who plays for the first time
-            here is added.
+        stems: each instrument with [N] samples.
+        drums: [2, N] samples.
+        length: N.
+        rate: samples a second.
+        mirror: 1, or -1 to exchange left and right.
+        orchestration: the room, and how much of the drums it hears.
 
     Returns:
-        Samples at `SAMPLE_RATE`, float64 [2, N].
+        [2, M] samples at `SAMPLE_RATE`.
     """
-    rate = bank.RATE
-    dry = np.zeros((2, round(arrangement.seconds * rate)))
-    send = np.zeros(dry.shape[1])
-    mirror = rng.choice((-1.0, 1.0))
-    for player, notes, stem in _play(arrangement, orchestration, rng):
-        if player.drive is not None:
-            stem = gate(amplify(stem, rate, player.drive, rng), rate, notes)
-        if player.takes == 2:
-            stem = waver(stem, rate, 7.0, rng.uniform(0, 2 * np.pi))
-        if player.tone is not None:
-            stem = signal.sosfilt(signal.butter(1, player.tone, fs=rate, output="sos"), stem)
-        if player.echo:
-            stem = echo(stem, rate, 0.31, player.echo)
-        stem = faders.setdefault(player, _level(player.level, rng) / active_level(stem, rate)) * stem
+    dry, send = np.zeros((2, length)), np.zeros(length)
+    for player, stem in stems:
         angle = (1 + mirror * player.pan) * np.pi / 4
         dry[0] += np.cos(angle) * stem
         dry[1] += np.sin(angle) * stem
         send += player.room * stem
-    if arrangement.drums:
-        drums = _play_drums(arrangement, orchestration, rng, faders)
+    if drums is not None:
         dry += drums
         send += 0.7 * orchestration.kit.room * drums.sum(axis=0)
-    # The room is dull anyway: at a third of the rate it costs a third.
-    slow = rate // 3
+    # The room is dull anyway: at a third of the bank's rate it costs a third.
+    slow = bank.RATE // 3
     response = room(slow, orchestration.room_seconds, orchestration.room_brightness)
-    dull = signal.resample_poly(send, 1, 3)
+    dull = signal.resample_poly(send, slow, rate)
     wet = signal.oaconvolve(dull[None], response, axes=1)[:, : len(dull)]
     mixed = signal.resample_poly(dry, SAMPLE_RATE, rate, axis=1)
     mixed += 1.6 * signal.resample_poly(wet, SAMPLE_RATE, slow, axis=1)[:, : mixed.shape[1]]
     return mixed
+
+
+def treat(
+    stem: np.ndarray, rate: int, player: Instrument, notes: tuple[Note, ...], rng: np.random.Generator
+) -> np.ndarray:
+    """Send a take through all that stands between its instrument and the mix: amplifier, softening, echo.
+
+    Args:
+        stem: [N] samples.
+        rate: samples a second.
+        player: the instrument.
+        notes: what is played.
+        rng: the noise of the amplifier, the drift of a second take.
+
+    Returns:
+        [N] samples.
+    """
+    if player.drive is not None:
+        stem = gate(amplify(stem, rate, player.drive, rng), rate, notes)
+    if player.takes == 2:
+        stem = waver(stem, rate, 7.0, rng.uniform(0, 2 * np.pi))
+    stem = soften(stem, rate, player.tone)
+    if player.echo:
+        stem = echo(stem, rate, 0.31, player.echo)
+    return stem
+
+
+def soften(samples: np.ndarray, rate: int, tone: float | None) -> np.ndarray:
+    """Soften [N] or [N, C] samples above `tone` in Hz; None leaves them."""
+    if tone is None:
+        return samples
+    return signal.sosfilt(signal.butter(1, tone, fs=rate, output="sos"), samples, axis=0)
+
+
+def fader(decibels: float, stem: np.ndarray, rate: int) -> float:
+    """Return the gain at which a player's stem, [N] or [N, C] samples, is as loud as wanted in the mix."""
+    return _STEM_LEVEL * 10 ** (decibels / 20) / active_level(stem, rate)
+
+
+def takes(
+    arrangement: Arrangement, orchestration: Orchestration, rng: np.random.Generator
+) -> Iterator[tuple[Instrument, tuple[Note, ...]]]:
+    """Yield who plays what, in the range of each instrument; what is played twice comes twice, left and right."""
+    for role, notes in arrangement.parts.items():
+        player = orchestration.instruments[role]
+        notes = _fit(notes, player.low, player.high)
+        if player.takes == 2:
+            yield dataclasses.replace(player, pan=-0.8, level=player.level - 3), notes
+            yield dataclasses.replace(player, pan=0.8, level=player.level - 3), _again(notes, rng)
+        else:
+            yield player, notes
 
 
 def _play(
@@ -88,15 +141,10 @@ def _play(
 ) -> list[tuple[Instrument, tuple[Note, ...], np.ndarray]]:
     """Return each take of each role as (its instrument, its notes, [N] samples)."""
     from_bank, stems = [], []
-    for role, notes in arrangement.parts.items():
-        player = orchestration.instruments[role]
-        notes = _fit(notes, player.low, player.high)
+    for player, notes in takes(arrangement, orchestration, rng):
         if player.model:
             sound = strings.play(player.model, notes, arrangement.seconds, bank.RATE, rng)
             stems.append((player, notes, sound))
-        elif player.takes == 2:
-            from_bank.append((dataclasses.replace(player, pan=-0.8, level=player.level - 3), notes))
-            from_bank.append((dataclasses.replace(player, pan=0.8, level=player.level - 3), _again(notes, rng)))
         else:
             from_bank.append((player, notes))
     for first in range(0, len(from_bank), 2):
@@ -106,25 +154,19 @@ def _play(
     return stems
 
 
-def _play_drums(
-    arrangement: Arrangement,
-    orchestration: Orchestration,
-    rng: np.random.Generator,
-    faders: dict[Instrument | Kit, float],
-) -> np.ndarray:
+def _play_drums(arrangement: Arrangement, orchestration: Orchestration, rng: np.random.Generator) -> np.ndarray:
     kit, seconds = orchestration.kit, arrangement.seconds
     if kit.model:
         sound = percussion.play(kit.model, arrangement.drums, arrangement.tonic, seconds, bank.RATE, rng)
     else:
         sound = bank.play_drums(kit.program, dict(kit.keys), arrangement.drums, seconds)
-    if kit.tone is not None:
-        sound = signal.sosfilt(signal.butter(1, kit.tone, fs=bank.RATE, output="sos"), sound, axis=0)
-    return faders.setdefault(kit, _level(kit.level, rng) / active_level(sound, bank.RATE)) * sound.T
+    sound = soften(sound, bank.RATE, kit.tone)
+    return fader(kit.level + _spread(rng), sound, bank.RATE) * sound.T
 
 
-def _level(decibels: float, rng: np.random.Generator) -> float:
-    """Return the RMS that a stem shall have, with the spread of a fader that is moved by hand."""
-    return _STEM_LEVEL * 10 ** ((decibels + rng.normal(0, 0.8)) / 20)
+def _spread(rng: np.random.Generator) -> float:
+    """Return how far a fader that is moved by hand is off, in dB."""
+    return rng.normal(0, 0.8)
 
 
 def _fit(notes: tuple[Note, ...], low: int, high: int) -> tuple[Note, ...]:
