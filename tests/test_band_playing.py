@@ -426,7 +426,7 @@ def test_a_closed_hat_ends_an_open_one():
 @pytest.mark.parametrize("genre", sorted(playing.GENRES))
 @pytest.mark.parametrize("meter", [3, 4])
 def test_the_band_sounds_as_if_every_note_were_rendered(genre, meter, monkeypatch):
-    """By the corpus' own players, of the same plucks and strokes: each third octave is as loud within 1 dB.
+    """By the corpus' own players, of the same plucks and strokes: each third octave is as loud within 1.5 dB.
 
     Two instruments of the bank that share a rendering are a little in each other's stem; here each has its own.
     """
@@ -450,7 +450,7 @@ def test_the_band_sounds_as_if_every_note_were_rendered(genre, meter, monkeypatc
     for side in (0, 1):
         wanted = levels(theirs[side])
         loud = wanted > wanted.max() - 40
-        assert np.abs(levels(ours[side]) - wanted)[loud].max() < 1
+        assert np.abs(levels(ours[side]) - wanted)[loud].max() < 1.5
 
 
 def test_parts_of_a_song_are_together_the_whole():
