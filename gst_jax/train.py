@@ -70,11 +70,7 @@ def _train(pair: tuple[str, str], settings: Config) -> bool:
 
     name = "_".join(pair)
     run_dir = _RUN_DIR.value or f"runs/{name}"
-    given: dict[str, Any] = {
-        "audio_dirs": _AUDIO_DIRS.value,
-        "init_from": _INIT_FROM.value,
-        "minutes": _MINUTES.value,
-    }
+    given: Any = dict(audio_dirs=_AUDIO_DIRS.value, init_from=_INIT_FROM.value, minutes=_MINUTES.value)
     if not processes.is_first():  # which alone speaks, measures and reports
         return loop.train(pair, settings, run_dir, **given).interrupted
     shown = live.Live(run_dir, _TENSORBOARD.value)
@@ -88,7 +84,7 @@ def _train(pair: tuple[str, str], settings: Config) -> bool:
         bar.update(1)
         shown.on_log(step, metrics)
 
-    watching: dict[str, Any] = {"say": say, "on_step": on_step, "on_measure": shown.on_measure, "progress": Bar}
+    watching: Any = dict(say=say, on_step=on_step, on_measure=shown.on_measure, progress=Bar)
     listen = functools.partial(held_out.prepare, progress=Bar)
     summary = loop.train(pair, settings, run_dir, **given, listen=listen, **watching)
     shown.close()
