@@ -219,10 +219,14 @@ def _load(run: RunDirectory, part: Callable[[cyclegan.TrainState], Any]) -> cycl
         raise CheckpointError(f"{run.path} has no whole checkpoint; train it with gst_jax train")
     folder = run.checkpoints / str(step)
     abstract = cyclegan.abstract_state(run.config)
-    _refuse_other_model(folder, abstract)
     wanted = {id(leaf) for leaf in jax.tree.leaves(part(abstract))}
     masked = jax.tree.map(lambda leaf: leaf if id(leaf) in wanted else ocp.PLACEHOLDER, abstract)
-    return part(ocp.load(folder, masked, checkpointable_name="state"))
+    alone = ocp.Context()  # of the processes of a training, one loads, for the report
+    alone.multiprocessing.primary_host = jax.process_index()
+    alone.multiprocessing.active_processes = {jax.process_index()}
+    with alone:
+        _refuse_other_model(folder, abstract)
+        return part(ocp.load(folder, masked, checkpointable_name="state"))
 
 
 def _steps(run: RunDirectory) -> list[int]:
