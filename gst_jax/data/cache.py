@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -108,8 +109,7 @@ def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progre
         _write_shape(file, (0, audio.n_mels))
         for path in _shown(plan, plan.paths, progress):
             try:
-                decode = _take if plan.part(path).exists() else _decode
-                reason, copies = decode(plan, path, audio, semitones, file, totals, fit)
+                reason, copies = _take(plan, path, audio, semitones, file, totals, fit)
             except AudioError as error:
                 bad[path] = error
                 continue
@@ -194,16 +194,20 @@ def _take(
     totals: Levels,
     fit: fine_structure.Fit,
 ) -> tuple[str, list[tuple[int, int, int]]]:
-    """Do as `_decode` with what `write_share` decoded."""
+    """Do as `_decode`, with what `write_share` decoded where it did."""
     part, first = plan.part(path), totals.frames
-    frames = np.load(part.with_suffix(".npy"), mmap_mode="r")
+    try:
+        frames = np.load(part.with_suffix(".npy"), mmap_mode="r")
+        with np.load(part) as stored:
+            told = dict(stored)
+    except (FileNotFoundError, EOFError, ValueError, BadZipFile):  # none, or after a power cut damaged
+        return _decode(plan, path, audio, semitones, file, totals, fit)
     for start in range(0, len(frames), _AT_A_TIME):
         block = frames[start : start + _AT_A_TIME]
         file.write(block.data)
         totals.add(block)
-    with np.load(part) as stored:
-        fit.merge(stored)
-        return str(stored["reason"]), [(first + start, *rest) for start, *rest in stored["copies"].tolist()]
+    fit.merge(told)
+    return str(told["reason"]), [(first + start, *rest) for start, *rest in told["copies"].tolist()]
 
 
 def _write_track(recording: Recording, file: BinaryIO, totals: Levels, fit: fine_structure.Fit) -> None:
