@@ -172,6 +172,7 @@ def test_one_that_is_killed_ends_the_others_and_the_run_goes_on_with_another_num
     started = commands(run_dir, audio_dir, 2)
     wait_for(run_dir / "checkpoints" / "5" / "crc32.json", started)
     started[victim].kill()
+    started[victim].wait()
     killed = time.monotonic()
     assert started[1 - victim].wait(60) != 0
     assert time.monotonic() - killed < 60

@@ -198,7 +198,7 @@ def _take(
     part, first = plan.part(path), totals.frames
     try:
         frames = np.load(part.with_suffix(".npy"), mmap_mode="r")
-        with np.load(part) as stored:
+        with part.open("rb") as opened, np.load(opened) as stored:
             told = dict(stored)
     except (FileNotFoundError, EOFError, ValueError, BadZipFile):  # none, or after a power cut damaged
         return _decode(plan, path, audio, semitones, file, totals, fit)
