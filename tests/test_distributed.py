@@ -1,14 +1,17 @@
 """Training on several devices and in several processes over loopback is that of one device."""
 
+import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -21,6 +24,7 @@ from gst_jax.learning import checkpoint, cyclegan, processes, stepping
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.sound import AudioError
 
+SCALE = Path(__file__).parents[1] / "docs" / "scale.md"
 PAIR = ("harp", "organ")
 # Two segments from each of two tracks a genre, four a batch: a step an epoch.
 OPTIONS = [
@@ -64,25 +68,39 @@ def environment(cache, devices=1):
     return os.environ | ours
 
 
-def free_port():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
+def free_port(lowest=0):
+    """Return a port that nobody uses, of all or of those from one on."""
+    for port in range(lowest, 65536):
+        with contextlib.suppress(OSError), socket.socket() as server:
+            server.bind(("127.0.0.1", port))
+            return server.getsockname()[1]
+    raise OSError("no port is free")
 
 
-def trained(run_dir, audio_dir, count=1, devices=1):
+def slurm(count, index, port):
+    """Return what `srun` sets on one machine for a process of a job whose number makes JAX choose a port."""
+    names = {"SLURM_NTASKS": count, "SLURM_STEP_NUM_TASKS": count, "SLURM_PROCID": index, "SLURM_LOCALID": index}
+    return {name: str(value) for name, value in names.items()} | {
+        "SLURM_JOB_ID": str(port - 61440),
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_STEP_NUM_NODES": "1",
+    }
+
+
+def trained(run_dir, audio_dir, count=1, devices=1, by_slurm=False):
     """Train a run in so many processes with so many devices each; return what each of them decoded."""
-    coordinator = f"127.0.0.1:{free_port()}"
-    arguments = [json.dumps([[coordinator, count, index], str(audio_dir), str(run_dir)]) for index in range(count)]
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROCESS, argument],
-            env=environment(run_dir.parent / "cache", devices),
-            stdout=subprocess.PIPE,
-            text=True,
+    port = free_port(61440) if by_slurm else free_port()
+    started = []
+    for index in range(count):
+        joined = (None, None, None) if by_slurm else (f"127.0.0.1:{port}", count, index)
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", PROCESS, json.dumps([joined, str(audio_dir), str(run_dir)])],
+                env=environment(run_dir.parent / "cache", devices) | (slurm(count, index, port) if by_slurm else {}),
+                stdout=subprocess.PIPE,
+                text=True,
+            )
         )
-        for argument in arguments
-    ]
     lines = [process.communicate(timeout=300)[0].splitlines() for process in started]
     assert [process.returncode for process in started] == [0] * count
     return [json.loads(line[-1].removeprefix("opened ")) for line in lines]
@@ -131,9 +149,11 @@ def test_two_processes_train_as_one_and_decode_a_share_each(tmp_path, audio_dir,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "devices"), [(1, 2), (1, 4), (4, 1), (2, 2)])
-def test_devices_and_processes_train_as_one(tmp_path, audio_dir, alone, count, devices):
-    trained(tmp_path / "run", audio_dir, count, devices)
+@pytest.mark.parametrize(
+    ("count", "devices", "by_slurm"), [(1, 2, False), (1, 4, False), (4, 1, False), (2, 2, True)]
+)
+def test_devices_and_processes_train_as_one(tmp_path, audio_dir, alone, count, devices, by_slurm):
+    trained(tmp_path / "run", audio_dir, count, devices, by_slurm)
     assert_same_training(tmp_path / "run", alone)
 
 
@@ -321,3 +341,59 @@ def test_processes_that_a_batch_cannot_be_divided_among_are_refused(monkeypatch)
     monkeypatch.setattr(jax, "process_count", lambda: 3)
     with pytest.raises(config.ConfigError, match="batch of 4 .* 3 devices of 3 processes; give .*batch_size=3"):
         stepping.place(SETTINGS)
+
+
+def ran(program, script, variables, tmp_path):
+    """Run a script whose first program only says what it is given; return that."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / program).write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (folder / program).chmod(0o755)
+    given = os.environ | variables | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(script, env=given, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def blocks(language):
+    return re.findall(f"```{language}\n(.*?)```", SCALE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def flags_of_train():
+    told = subprocess.run(
+        [sys.executable, "-m", "gst_jax.train", "--help"], capture_output=True, text=True, check=True
+    )
+    return set(re.findall(r"^  (--\w+)", told.stdout, re.MULTILINE))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="shell scripts")
+def test_the_job_for_slurm_starts_a_training(tmp_path, flags_of_train):
+    (script,) = (block for block in blocks("bash") if block.startswith("#!"))
+    program, verb, *given = ran("srun", ["bash", "-c", script], {}, tmp_path)
+    assert (program, verb) == ("gst_jax", "train")
+    assert {option.partition("=")[0] for option in given} <= flags_of_train
+    (batch,) = re.findall("batch_size=([0-9]+)", script)
+    nodes, tasks, cards = (
+        int(re.search(f"--{name}=(?:gpu:)?([0-9]+)", script)[1]) for name in ("nodes", "ntasks-per-node", "gres")
+    )
+    assert tasks == cards and int(batch) % (nodes * tasks) == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="shell scripts")
+def test_the_job_for_kubernetes_fits_together(tmp_path, flags_of_train):
+    yaml = pytest.importorskip("yaml")
+    service, job = yaml.safe_load_all(blocks("yaml")[0])
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    verb, *given = ran(
+        "gst_jax", [*container["command"], *container["args"]], {"JOB_COMPLETION_INDEX": "3"}, tmp_path
+    )
+    options = dict(option.split("=", 1) for option in given)
+    assert verb == "train" and set(options) <= flags_of_train
+    name, subdomain = job["metadata"]["name"], pod["subdomain"]
+    assert job["spec"]["completionMode"] == "Indexed" and service["spec"]["clusterIP"] == "None"
+    assert service["metadata"]["name"] == subdomain and service["spec"]["selector"] == {"job-name": name}
+    assert options["--coordinator"].startswith(f"{name}-0.{subdomain}:") and options["--process_id"] == "3"
+    assert int(options["--processes"]) == job["spec"]["completions"] == job["spec"]["parallelism"]
+    mounted = container["volumeMounts"][0]["mountPath"]
+    folders = [options["--run_dir"], options["--audio_dir"], container["env"][0]["value"]]
+    assert all(folder.startswith(f"{mounted}/") for folder in folders)
