@@ -112,6 +112,39 @@ def load_genres(
         AudioError: when a genre is in no folder, or its folder holds no usable sound or is given twice; when a file
             in it cannot be read, or changes while it is read.
     """
+    found = _found(audio_dirs, names, audio, data, cache_dir, progress, corpus_dir)
+    plans = [part for part in found if isinstance(part, Plan)]
+    if team.count > 1:
+        for plan in plans:
+            cache.write_share(plan, audio, data.speed_semitones, team, progress)
+        team.wait("all tracks are decoded")
+    if team.index > 0:
+        team.wait("the cache is whole")
+        for plan in plans:
+            team.require(plan.index, "name one by GST_JAX_CACHE")
+        return load_genres(audio_dirs, names, audio, data, cache_dir, progress, corpus_dir)
+    genres: list[Genre] = []
+    bad: list[AudioError] = []
+    for part in found:
+        try:
+            genres.append(part if isinstance(part, Genre) else _compute(part, audio, data, progress))
+        except BadFiles as error:
+            bad += error.errors
+    refuse(bad)
+    team.wait("the cache is whole")
+    return genres
+
+
+def _found(
+    audio_dirs: Sequence[str | os.PathLike[str]],
+    names: Sequence[str],
+    audio: AudioConfig,
+    data: DataConfig,
+    cache_dir: str | os.PathLike[str],
+    progress: Progress | None,
+    corpus_dir: str | os.PathLike[str] | None,
+) -> list[Genre | Plan]:
+    """Return each genre from the cache or, once all their headers are good, what to decode for it."""
     everything = [_folders(name, audio_dirs, corpus_dir) for name in names]
     indices = [_index(folders, audio, data, Path(cache_dir)) for folders in everything]
     _refuse_shared(everything)
@@ -125,25 +158,7 @@ def load_genres(
             found.append(plan)
             bad += damaged
     refuse(bad)
-    plans = [part for part in found if isinstance(part, Plan)]
-    if team.count > 1:
-        for plan in plans:
-            cache.write_share(plan, audio, data.speed_semitones, team, progress)
-        team.wait("all tracks are decoded")
-    if team.index > 0:
-        team.wait("the cache is whole")
-        for plan in plans:
-            team.require(plan.index, "name one by GST_JAX_CACHE")
-        return load_genres(audio_dirs, names, audio, data, cache_dir, progress, corpus_dir)
-    genres = []
-    for part in found:
-        try:
-            genres.append(part if isinstance(part, Genre) else _compute(part, audio, data, progress))
-        except BadFiles as error:
-            bad += error.errors
-    refuse(bad)
-    team.wait("the cache is whole")
-    return genres
+    return found
 
 
 def _folders(

@@ -140,8 +140,7 @@ def _train(
         checkpoint.require_space(checkpoints, abstract)  # before an hour of training is lost to a full disk
         # A fresh state is made after the compilation, which takes the most memory.
         caller.say(f"{_counted(genres, settings.audio)}; compiling, 7 to 14 s the first time")
-        rows = placement.rows(settings.training.batch_size)
-        step, compile_seconds = stepping.compile_step(settings, placement, batches.batch_at(0, rows))
+        step, compile_seconds = stepping.compile_step(settings, placement, batches.batch_at(0, placement.rows))
         if state is None:
             first = cyclegan.init_parameters(settings) if initial is None else initial
             first |= {"generator": transport.begin(first["generator"], *genres)}
@@ -153,6 +152,8 @@ def _train(
         best = Best(run, caller.listen(run, genres))
         at = f"going on at batch {int(state.step)}" if int(state.step) else "starting"
         caller.say(f"compiled in {compile_seconds:.0f} s; {at}")
+        if int(state.step) == 0:
+            _measure(run, state, 0.0, best, caller)
         state, stepped = _loop(step, state, batches, run, placement, checkpoints, caller, best)
     summary = _summary(run, state, batches, stepped, compile_seconds, caller.stop.is_set())
     if processes.is_first():
@@ -185,22 +186,17 @@ def _loop(
     step, total = int(state.step), total_steps(batches.steps_per_epoch, run.config)
     metrics = _forget_after(run.log, step)
     before = metrics.get("seconds", 0.0)
-    rows = placement.rows(training.batch_size)
-    batch = placement.batch(batches.batch_at(step, rows))
+    batch = placement.batch(batches.batch_at(step, placement.rows))
     # Each step under way holds its own scratch memory, so on a CPU wait for each, at a cost of 1 % of the time.
     on_cpu = jax.default_backend() == "cpu"
     window: list[dict[str, jax.Array]] = []
-    if step == 0:
-        _measure(run, state, 0.0, best, caller)
     start = logged_at = time.monotonic()
     asks = True  # whether to end: of several processes not at each step, as asking takes as long as a small one
-    while not (
-        asks and _ends(_is_over(run, step, batches, best) or time.monotonic() - start >= caller.seconds, caller)
-    ):
+    while not (asks and _ends(time.monotonic() - start, run, step, batches, best, caller)):
         state, parts = train_step(state, batch)  # returns at once: XLA works on while Python goes on
         jax.block_until_ready(parts if on_cpu else window[-1:])  # never more than one step ahead
         step += 1
-        batch = placement.batch(batches.batch_at(step, rows))
+        batch = placement.batch(batches.batch_at(step, placement.rows))
         window.append(parts)
         logs, measures = (
             step % every == 0 or step == total for every in (training.log_every, training.measure_every)
@@ -217,8 +213,7 @@ def _loop(
                 "segments_per_second": 2 * training.batch_size * len(window) / (now - logged_at),
             } | means
             window, logged_at = [], now
-            if processes.is_first():
-                _append(run.log, metrics)
+            _append(run.log, metrics)
             _refuse_not_finite(means, step, checkpoints)
         if step % training.checkpoint_every == 0:
             checkpoint.save(checkpoints, state)
@@ -227,8 +222,6 @@ def _loop(
             _measure(run, state, before + measuring - start, best, caller)
             logged_at += time.monotonic() - measuring  # not a part of the speed
         caller.on_step(step, total, metrics | _shown(best, step))
-    if caller.stop.is_set():
-        caller.say(f"stopping: keeping what was learned in {step} batches in {run.path}")
     jax.block_until_ready(state)
     stepped = before + time.monotonic() - start
     checkpoint.save(checkpoints, state)
@@ -243,11 +236,13 @@ def _measure(run: RunDirectory, state: cyclegan.TrainState, seconds: float, best
         caller.on_measure(run, ema, int(state.step), seconds)
 
 
-def _ends(is_over: bool, caller: _Caller) -> bool:
-    """Tell whether training ends here, in all processes; a signal to any one stops all."""
+def _ends(seconds: float, run: RunDirectory, step: int, batches: data.Batches, best: Best, caller: _Caller) -> bool:
+    """Tell whether training ends here, after so many seconds, in all processes; a signal to one of them stops all."""
+    is_over = _is_over(run, step, batches, best) or seconds >= caller.seconds
     over, stopped = processes.agree([is_over, caller.stop.is_set()])
     if stopped:
         caller.stop.set()
+        caller.say(f"stopping: keeping what was learned in {step} batches in {run.path}")
     return over or stopped
 
 
@@ -321,5 +316,6 @@ def _forget_after(log: Path, step: int) -> Metrics:
 
 
 def _append(log: Path, entry: Metrics) -> None:
-    with log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
+    if processes.is_first():
+        with log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")

@@ -27,6 +27,7 @@ from gst_jax.learning.resuming import TrainingError
 from gst_jax.runs.directory import RunDirectory
 
 _DEAD = 30  # seconds without a sign of life after which JAX ends the other processes
+_LOST = ("Gloo", "NCCL", "CoordinationService")  # what JAX's errors name when a process does not answer
 _GONE = "another process of this training has ended, see what it said; the same command goes on with what was saved"
 
 
@@ -65,7 +66,7 @@ def joined(coordinator: str | None, processes: int | None, process_id: int | Non
     except BaseException as error:
         status = error.code if isinstance(error, SystemExit) else 130 if isinstance(error, KeyboardInterrupt) else 1
         atexit.register(_leave, status if isinstance(status, int) else 1)
-        if isinstance(error, (RuntimeError, ValueError)) and "Gloo" in str(error):
+        if isinstance(error, (RuntimeError, ValueError)) and any(name in str(error) for name in _LOST):
             raise TrainingError(_GONE) from error
         raise
 

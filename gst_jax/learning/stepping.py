@@ -26,6 +26,7 @@ class Placement:
 
     whole: NamedSharding  # every device holds all of it
     divided: NamedSharding  # every device holds a share of the segments
+    size: int  # segments in a batch
 
     def state(self, state: cyclegan.TrainState) -> cyclegan.TrainState:
         """Copy a state to every device; of several processes, each has the same to give."""
@@ -35,10 +36,11 @@ class Placement:
             lambda leaf: jax.make_array_from_callback(leaf.shape, self.whole, np.asarray(leaf).__getitem__), state
         )
 
-    def rows(self, size: int) -> slice:
-        """Return which segments of a batch of so many the devices of this process hold."""
-        places = self.divided.addressable_devices_indices_map((size,)).values()
-        bounds = [place[0].indices(size) for place in places if place is not None]
+    @property
+    def rows(self) -> slice:
+        """Which segments of a batch the devices of this process hold."""
+        places = self.divided.addressable_devices_indices_map((self.size,)).values()
+        bounds = [place[0].indices(self.size) for place in places if place is not None]
         return slice(min(first for first, _, _ in bounds), max(last for _, last, _ in bounds))
 
     def batch(self, batch: Batch) -> dict[str, jax.Array]:
@@ -68,7 +70,7 @@ def place(config: Config) -> Placement:
             stacklevel=2,
         )
     mesh = Mesh(np.array(devices[:count]), ("data",))
-    return Placement(NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data")))
+    return Placement(NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data")), size)
 
 
 def compile_step(config: Config, placement: Placement, batch: Batch) -> tuple[Step, float]:
