@@ -36,7 +36,7 @@ _CONFIG = flags.DEFINE_string(
 )
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "also write for TensorBoard, into RUN_DIR/tensorboard")
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, to train in several processes")
-_PROCESSES = flags.DEFINE_integer("processes", None, "how many processes train together (default: see docs/scale.md)")
+_PROCESSES = flags.DEFINE_integer("processes", None, "how many those are (default: as Slurm and others say, else 1)")
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "which of them this is, from 0 on")
 _SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; may be repeated")
 
