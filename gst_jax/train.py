@@ -35,6 +35,9 @@ _CONFIG = flags.DEFINE_string(
     "config", None, "TOML file of settings (or a bundled name: full, pictures, smoke; default: frames)"
 )
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "also write for TensorBoard, into RUN_DIR/tensorboard")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, to train in several processes")
+_PROCESSES = flags.DEFINE_integer("processes", None, "how many those are (default: as Slurm and others say, else 1)")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "which of them this is, from 0 on")
 _SET = flags.DEFINE_multi_string("set", [], "one setting, as training.epochs=3; may be repeated")
 
 
@@ -50,19 +53,26 @@ def main() -> None:
         if len(pairs) > 1 and _RUN_DIR.value:
             raise config.ConfigError("--run_dir holds one run; leave it out with --pair=all, or name one pair")
         settings = config.load(_CONFIG.value, _SET.value)
-        for pair in pairs:
-            _train(pair, settings)
+        from gst_jax.learning import processes
+
+        with processes.joined(_COORDINATOR.value, _PROCESSES.value, _PROCESS_ID.value):
+            is_interrupted = any(_train(pair, settings) for pair in pairs)
+    if is_interrupted:
+        sys.exit(130)  # as shells expect, so that what was to follow does not
 
 
-def _train(pair: tuple[str, str], settings: Config) -> None:
-    """Train one pair, showing how it goes."""
+def _train(pair: tuple[str, str], settings: Config) -> bool:
+    """Train one pair, showing how it goes; tell whether it was interrupted."""
     from gst_jax.evaluation import held_out
-    from gst_jax.learning import loop
+    from gst_jax.learning import loop, processes
     from gst_jax.presentation import live, progress, report
     from gst_jax.runs.terminal import Bar, say
 
     name = "_".join(pair)
     run_dir = _RUN_DIR.value or f"runs/{name}"
+    given: Any = dict(audio_dirs=_AUDIO_DIRS.value, init_from=_INIT_FROM.value, minutes=_MINUTES.value)
+    if not processes.is_first():  # which alone speaks, measures and reports
+        return loop.train(pair, settings, run_dir, **given).interrupted
     shown = live.Live(run_dir, _TENSORBOARD.value)
     bar: Bar | None = None  # from the first step on, below the bars of rendering or decoding
 
@@ -74,22 +84,16 @@ def _train(pair: tuple[str, str], settings: Config) -> None:
         bar.update(1)
         shown.on_log(step, metrics)
 
-    options: dict[str, Any] = {
-        "audio_dirs": _AUDIO_DIRS.value,
-        "init_from": _INIT_FROM.value,
-        "minutes": _MINUTES.value,
-        "listen": functools.partial(held_out.prepare, progress=Bar),
-        "on_measure": shown.on_measure,
-    }
-    summary = loop.train(pair, settings, run_dir, **options, say=say, on_step=on_step, progress=Bar)
+    watching: Any = dict(say=say, on_step=on_step, on_measure=shown.on_measure, progress=Bar)
+    listen = functools.partial(held_out.prepare, progress=Bar)
+    summary = loop.train(pair, settings, run_dir, **given, listen=listen, **watching)
     shown.close()
     if bar is not None:
         bar.close()
     say("writing the report" + ("; Ctrl-C again leaves it out" if summary.interrupted else ""))
     page = report.write(run_dir, Bar)
     print(progress.ending(name, summary), progress.next_commands(run_dir, page, pair[1]), sep="\n")
-    if summary.interrupted:
-        sys.exit(130)  # as shells expect, so that what was to follow does not
+    return summary.interrupted
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from gst_jax.data.sources import (
     settings_for,
     unseen_tracks,
 )
+from gst_jax.data.team import Team
 
 __all__ = [
     "CORPUS",
@@ -25,6 +26,7 @@ __all__ = [
     "AudioDirs",
     "Batches",
     "Genre",
+    "Team",
     "Track",
     "as_trained",
     "cautions",

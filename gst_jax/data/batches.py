@@ -40,8 +40,8 @@ class Batches:
         """Micro-batches in one epoch."""
         return -(-max(side.segments for side in self._sides) // self._batch_size)
 
-    def batch_at(self, step: int) -> dict[str, Array]:
-        """Return the batch of micro-batch `step`, whatever was asked for before.
+    def batch_at(self, step: int, rows: slice = slice(None)) -> dict[str, Array]:
+        """Return the batch of micro-batch `step`, or some of its segments, whatever was asked for before.
 
         Each segment is moved by a random time, up to half its length either way, as far as its track allows.
 
@@ -50,11 +50,11 @@ class Batches:
             by its deviation. `a` and `b`: the same segments as the generators are given songs, disturbed, and
             standardised by levels of which `model.song_share` are the song's own.
         """
-        pairs = [self._side_at(index, step) for index in range(2)]
+        pairs = [self._side_at(index, step, rows) for index in range(2)]
         (a, real_a), (b, real_b) = pairs
         return {"a": a, "b": b, "real_a": real_a, "real_b": real_b}
 
-    def _side_at(self, index: int, step: int) -> tuple[Array, Array]:
+    def _side_at(self, index: int, step: int, rows: slice) -> tuple[Array, Array]:
         side = self._sides[index]
         epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
         first = step_of_epoch * self._batch_size
@@ -62,7 +62,7 @@ class Batches:
         segments = np.array([self._order(index, epoch, cycle)[place] for cycle, place in places])
         low, high = side.bounds(segments)
         rng = np.random.default_rng((self._seed, 1, index, step))
-        return side.cut(rng.integers(low, high, endpoint=True), rng)
+        return side.cut(rng.integers(low, high, endpoint=True), rng, rows)
 
     def _permutation(self, index: int, epoch: int, cycle: int) -> Array:
         """Shuffle the segments of a genre, int64 [segments]."""
@@ -97,16 +97,20 @@ class _Side:
         high = np.minimum(place + self._length // 2, self._frames[track] - self._length)
         return self._starts[track] + low, self._starts[track] + high
 
-    def cut(self, starts: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Copy the segments that start at the given frames [B]: float32 [B, T, M], as songs and as real music."""
+    def cut(self, starts: Array, rng: np.random.Generator, rows: slice) -> tuple[Array, Array]:
+        """Copy rows of the segments that start at the given frames [B]: [b, T, M], as songs and as real music."""
         songs, real = [], []
-        for start in starts:
+        wanted = range(len(starts))[rows]
+        for row, start in enumerate(starts):
+            change = self._disturb.draw(rng, self._length) if self._disturb else None
+            if row not in wanted:  # what comes after it is drawn from the same random numbers
+                continue
             log_mel = self._log_mel[start : start + self._length]
             real.append((log_mel - self._genre[0]) / self._genre[1])
             song = self._songs[np.searchsorted(self._starts, start, side="right") - 1]
-            if self._disturb:
-                log_mel, filtered = self._disturb(log_mel, rng)
-                song = song.filtered(filtered)
+            if self._disturb and change:
+                log_mel = self._disturb(log_mel, change)
+                song = song.filtered(change.filtered)
             mean, deviation = levels.blended(*self._genre, song, self._share)
             songs.append((log_mel - mean.astype(np.float32)) / deviation.astype(np.float32))
         return np.stack(songs), np.stack(real)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig
 from gst_jax.data.recordings import Recording, open_recording
+from gst_jax.data.team import Team
 from gst_jax.runs.atomic import replacing, sweep
 from gst_jax.sound import AudioError, fine_structure, treble
 from gst_jax.sound.levels import Levels
 from gst_jax.types import Progress
+
+_AT_A_TIME = 4096  # frames
 
 Skipped = tuple[Path, str]  # a file, and why
 
@@ -57,6 +62,16 @@ class Plan:
     held_out: tuple[Path, ...]
     skipped: tuple[Skipped, ...]
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All tracks to decode."""
+        return (*self.training, *self.held_out)
+
+    def part(self, path: Path) -> Path:
+        """Return where `write_share` keeps what it decoded of a track; `write_cache` removes it in the end."""
+        name = hashlib.sha256(repr(self.folders.relative(path)).encode()).hexdigest()[:16]
+        return self.index.with_name(f"{self.index.stem}-{name}.npz")
+
     def without(self, bad: BadFiles) -> Plan:
         """Return a plan that leaves damaged files out."""
         return replace(
@@ -71,7 +86,8 @@ def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progre
     """Write the cache of a genre: the frames (.npy), their fine structure (.fine), an index of both (.json).
 
     Each file appears whole, by a rename, under a name made of what went in: processes that do this at the same time
-    do the work twice, no harm done. The held-out tracks are decoded too, to find the damaged ones now.
+    do the work twice, no harm done. The held-out tracks are decoded too, to find the damaged ones now. What
+    `write_share` decoded before is taken from there.
 
     Args:
         plan: what to decode.
@@ -89,39 +105,109 @@ def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progre
     skipped, held_out = list(plan.skipped), []
     bad: dict[Path, AudioError] = {}
     totals, fit = Levels(audio.n_mels), fine_structure.Fit(audio)
-    steps = sorted(range(-semitones, semitones + 1), key=abs)  # the recording itself first
-    paths: Iterable[Path] = (*plan.training, *plan.held_out)
-    if progress is not None:
-        paths = progress(paths, total=len(plan.training) + len(plan.held_out), desc=plan.folders.genre, unit="track")
     with _caching(plan.index.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
         _write_shape(file, (0, audio.n_mels))
-        for path in paths:
+        for path in _shown(plan, plan.paths, progress):
             try:
-                if path in plan.held_out:
-                    with open_recording(path, audio) as recording:
-                        reason = _unusable(recording)
-                    held_out += [] if reason else [path]
-                    skipped += [(path, reason)] if reason else []
-                    continue
-                for step in steps:
-                    with open_recording(path, audio, step) as recording:
-                        if reason := _unusable(recording):
-                            if step == 0:
-                                skipped.append((path, reason))
-                                break
-                            continue  # a faster copy may be too short
-                        start = totals.frames
-                        _write_track(recording, file, totals, fit)
-                        if step == 0:
-                            _learn_treble(recording, path, fit)
-                        tracks.append((path, start, totals.frames - start, step))
+                reason, copies = _take(plan, path, audio, semitones, file, totals, fit)
             except AudioError as error:
                 bad[path] = error
+                continue
+            if reason:
+                skipped.append((path, reason))
+            elif path in plan.held_out:
+                held_out.append(path)
+            tracks += [(path, *copy) for copy in copies]
         if bad:
             raise BadFiles(list(bad.values()), list(bad))
         require_any(tracks, plan.folders, skipped)
         _write_shape(file, (totals.frames, audio.n_mels))
     _write_index(plan, tracks, held_out, skipped, totals, fit)
+
+
+def write_share(plan: Plan, audio: AudioConfig, semitones: int, team: Team, progress: Progress | None) -> None:
+    """Decode a process's share of the tracks, every `team.count`-th, for `write_cache` of the first to put together.
+
+    What was decoded before is not decoded again. Damaged files are left to `write_cache`, which names all of them.
+
+    Args:
+        plan: what to decode, the same in all processes.
+        audio: how sound becomes frames.
+        semitones: as for `write_cache`.
+        team: the processes.
+        progress: called like `tqdm.tqdm` on the tracks; None is silent.
+    """
+    plan.index.parent.mkdir(parents=True, exist_ok=True)
+    for path in _shown(plan, plan.paths[team.index :: team.count], progress):
+        part, totals, fit = plan.part(path), Levels(audio.n_mels), fine_structure.Fit(audio)
+        if part.exists():
+            continue
+        with suppress(AudioError):
+            with replacing(part.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+                _write_shape(file, (0, audio.n_mels))
+                reason, copies = _decode(plan, path, audio, semitones, file, totals, fit)
+                _write_shape(file, (totals.frames, audio.n_mels))
+            with replacing(part) as temporary, temporary.open("wb") as file:
+                np.savez(file, reason=reason, copies=np.array(copies, int).reshape(-1, 3), **fit.moments())
+
+
+def _shown(plan: Plan, paths: Sequence[Path], progress: Progress | None) -> Iterable[Path]:
+    return progress(paths, total=len(paths), desc=plan.folders.genre, unit="track") if progress else paths
+
+
+def _decode(
+    plan: Plan,
+    path: Path,
+    audio: AudioConfig,
+    semitones: int,
+    file: BinaryIO,
+    totals: Levels,
+    fit: fine_structure.Fit,
+) -> tuple[str, list[tuple[int, int, int]]]:
+    """Append the frames of a track and its copies to a file, and count them in; a held-out track is only looked at.
+
+    Returns:
+        Why it cannot be used, if so; and the start, the length and the semitones of each copy.
+    """
+    copies: list[tuple[int, int, int]] = []
+    for step in sorted(range(-semitones, semitones + 1), key=abs):  # the recording itself first
+        with open_recording(path, audio, step) as recording:
+            reason = _unusable(recording)
+            if step == 0 and (reason or path in plan.held_out):
+                return reason, []
+            if reason:
+                continue  # a faster copy may be too short
+            start = totals.frames
+            _write_track(recording, file, totals, fit)
+            if step == 0:
+                _learn_treble(recording, path, fit)
+            copies.append((start, totals.frames - start, step))
+    return "", copies
+
+
+def _take(
+    plan: Plan,
+    path: Path,
+    audio: AudioConfig,
+    semitones: int,
+    file: BinaryIO,
+    totals: Levels,
+    fit: fine_structure.Fit,
+) -> tuple[str, list[tuple[int, int, int]]]:
+    """Do as `_decode`, with what `write_share` decoded where it did."""
+    part, first = plan.part(path), totals.frames
+    try:
+        frames = np.load(part.with_suffix(".npy"), mmap_mode="r")
+        with part.open("rb") as opened, np.load(opened) as stored:
+            told = dict(stored)
+    except (FileNotFoundError, EOFError, ValueError, BadZipFile):  # none, or after a power cut damaged
+        return _decode(plan, path, audio, semitones, file, totals, fit)
+    for start in range(0, len(frames), _AT_A_TIME):
+        block = frames[start : start + _AT_A_TIME]
+        file.write(block.data)
+        totals.add(block)
+    fit.merge(told)
+    return str(told["reason"]), [(first + start, *rest) for start, *rest in told["copies"].tolist()]
 
 
 def _write_track(recording: Recording, file: BinaryIO, totals: Levels, fit: fine_structure.Fit) -> None:

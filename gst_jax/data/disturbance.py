@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
@@ -21,6 +23,18 @@ _BLUR = 3  # bands to either side
 _NOISE = -18.0  # dB: the loudest noise below
 
 
+@dataclass(frozen=True)
+class Change:
+    """What is done to one segment, in this order; None leaves a part out."""
+
+    semitones: float | None  # up
+    contrast: np.float32 | None  # factor of what a band does in time
+    smear: float | None  # share of a frame's power that goes on into the next one
+    width: int | None  # bands that are blurred into one
+    noise: Array | None  # [T, M] dB
+    filtered: Array  # [M] dB by which each band is turned up: the same for the whole song that the segment is of
+
+
 class Disturbance:
     """Random changes of log-mels [T, M], drawn anew for each segment."""
 
@@ -37,33 +51,33 @@ class Disturbance:
         self._centres = mel_frequencies(n_mels=audio.n_mels + 2, fmin=audio.f_min, fmax=audio.f_max)[1:-1]
         self._position = np.linspace(0, 1, audio.n_mels)
 
-    def __call__(self, log_mel: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Disturb a segment.
-
-        Args:
-            log_mel: [T, M] dB.
-            rng: draws how.
-
-        Returns:
-            The segment, float32 [T, M] dB, and by how much each band was turned up, [M] dB: the same for the whole
-            song of which the segment is a part.
-        """
+    def draw(self, rng: np.random.Generator, frames: int) -> Change:
+        """Draw what to do to a segment of so many frames."""
         amount = self._strength * rng.uniform()
-        if rng.uniform() < 0.5:
-            log_mel = self._transposed(log_mel, amount * _SEMITONES * rng.uniform(-1, 1))
-        if rng.uniform() < 0.5:
+        semitones = amount * _SEMITONES * rng.uniform(-1, 1) if rng.uniform() < 0.5 else None
+        contrast = np.float32(1 + amount * _CONTRAST * rng.uniform(-1, 1)) if rng.uniform() < 0.5 else None
+        smear = amount * _SMEAR * rng.uniform() if rng.uniform() < 0.3 else None
+        width = 1 + 2 * int(rng.integers(0, 1 + round(amount * _BLUR))) if rng.uniform() < 0.3 else None
+        noise = None
+        if rng.uniform() < 0.3:
+            shape = frames, len(self._position)
+            noise = np.asarray(rng.normal(_NOISE - 20 * (1 - amount), 1.0, shape), np.float32)
+        return Change(semitones, contrast, smear, width, noise, self._filter(rng, amount))
+
+    def __call__(self, log_mel: Array, change: Change) -> Array:
+        """Return a segment [T, M] dB as a change makes it: float32 [T, M] dB."""
+        if change.semitones is not None:
+            log_mel = self._transposed(log_mel, change.semitones)
+        if change.contrast is not None:
             mean = log_mel.mean(axis=0)
-            log_mel = mean + np.float32(1 + amount * _CONTRAST * rng.uniform(-1, 1)) * (log_mel - mean)
-        if rng.uniform() < 0.3:
-            log_mel = _smeared(log_mel, amount * _SMEAR * rng.uniform())
-        if rng.uniform() < 0.3:
-            width = 1 + 2 * rng.integers(0, 1 + round(amount * _BLUR))
-            log_mel = decibels(uniform_filter1d(powers(log_mel), width, axis=1, mode="nearest"))
-        if rng.uniform() < 0.3:
-            noise = np.asarray(rng.normal(_NOISE - 20 * (1 - amount), 1.0, log_mel.shape), np.float32)
-            log_mel = decibels(powers(log_mel) + powers(noise))
-        filtered = self._filter(rng, amount)
-        return np.maximum(log_mel + filtered.astype(np.float32), np.float32(LOG_MEL_FLOOR)), filtered
+            log_mel = mean + change.contrast * (log_mel - mean)
+        if change.smear is not None:
+            log_mel = _smeared(log_mel, change.smear)
+        if change.width is not None:
+            log_mel = decibels(uniform_filter1d(powers(log_mel), change.width, axis=1, mode="nearest"))
+        if change.noise is not None:
+            log_mel = decibels(powers(log_mel) + powers(change.noise))
+        return np.maximum(log_mel + change.filtered.astype(np.float32), np.float32(LOG_MEL_FLOOR))
 
     def _filter(self, rng: np.random.Generator, amount: float) -> Array:
         """Draw an equalisation, [M] dB with mean 0."""

@@ -15,7 +15,9 @@ import numpy as np
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig, DataConfig
+from gst_jax.data import cache
 from gst_jax.data.cache import BadFiles, Folders, Plan, Skipped, refuse, require_any, too_short, write_cache
+from gst_jax.data.team import ALONE, Team
 from gst_jax.runs.directory import Statistics
 from gst_jax.sound import AudioError
 from gst_jax.types import Array, Progress
@@ -88,6 +90,7 @@ def load_genres(
     cache_dir: str | os.PathLike[str],
     progress: Progress | None = None,
     corpus_dir: str | os.PathLike[str] | None = None,
+    team: Team = ALONE,
 ) -> list[Genre]:
     """Load several genres; every file's header is checked before the first file is decoded.
 
@@ -103,11 +106,45 @@ def load_genres(
             another, they are computed anew.
         progress: called like `tqdm.tqdm` on each genre's files; None is silent.
         corpus_dir: one more such folder, of which no file is held out: the built-in corpus's; None is no more.
+        team: the processes that call this, each of which decodes a share of the tracks into the cache.
 
     Raises:
         AudioError: when a genre is in no folder, or its folder holds no usable sound or is given twice; when a file
             in it cannot be read, or changes while it is read.
     """
+    found = _found(audio_dirs, names, audio, data, cache_dir, progress, corpus_dir)
+    plans = [part for part in found if isinstance(part, Plan)]
+    if team.count > 1:
+        for plan in plans:
+            cache.write_share(plan, audio, data.speed_semitones, team, progress)
+        team.wait("all tracks are decoded")
+    if team.index > 0:
+        team.wait("the cache is whole")
+        for plan in plans:
+            team.require(plan.index, "name one by GST_JAX_CACHE")
+        return load_genres(audio_dirs, names, audio, data, cache_dir, progress, corpus_dir)
+    genres: list[Genre] = []
+    bad: list[AudioError] = []
+    for part in found:
+        try:
+            genres.append(part if isinstance(part, Genre) else _compute(part, audio, data, progress))
+        except BadFiles as error:
+            bad += error.errors
+    refuse(bad)
+    team.wait("the cache is whole")
+    return genres
+
+
+def _found(
+    audio_dirs: Sequence[str | os.PathLike[str]],
+    names: Sequence[str],
+    audio: AudioConfig,
+    data: DataConfig,
+    cache_dir: str | os.PathLike[str],
+    progress: Progress | None,
+    corpus_dir: str | os.PathLike[str] | None,
+) -> list[Genre | Plan]:
+    """Return each genre from the cache or, once all their headers are good, what to decode for it."""
     everything = [_folders(name, audio_dirs, corpus_dir) for name in names]
     indices = [_index(folders, audio, data, Path(cache_dir)) for folders in everything]
     _refuse_shared(everything)
@@ -121,14 +158,7 @@ def load_genres(
             found.append(plan)
             bad += damaged
     refuse(bad)
-    genres = []
-    for part in found:
-        try:
-            genres.append(part if isinstance(part, Genre) else _compute(part, audio, data, progress))
-        except BadFiles as error:
-            bad += error.errors
-    refuse(bad)
-    return genres
+    return found
 
 
 def _folders(

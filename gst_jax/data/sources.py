@@ -13,6 +13,7 @@ import numpy as np
 from gst_jax import config, corpus, sound
 from gst_jax.config import Config, ConfigError, DataConfig
 from gst_jax.data.genres import Genre, composed, find_folders, genre_folders, listed, load_genres, missing
+from gst_jax.data.team import ALONE, Team
 from gst_jax.runs.directory import RunDirectory, cache_dir
 from gst_jax.sound import AudioError
 from gst_jax.types import Progress
@@ -126,9 +127,10 @@ def load_pair(
     audio_dirs: AudioDirs,
     settings: Config,
     progress: Progress | None = None,
+    team: Team = ALONE,
 ) -> tuple[Genre, Genre]:
     """Load the two genres of a pair, as `load_each`."""
-    a, b = load_each(pair, audio_dirs, settings, progress)
+    a, b = load_each(pair, audio_dirs, settings, progress, team)
     return a, b
 
 
@@ -137,6 +139,7 @@ def load_each(
     audio_dirs: AudioDirs,
     settings: Config,
     progress: Progress | None = None,
+    team: Team = ALONE,
 ) -> list[Genre]:
     """Load genres, so that one error names the damaged files of all of them.
 
@@ -145,14 +148,21 @@ def load_each(
         audio_dirs: where their files are; the built-in corpus is rendered when first needed.
         settings: from `settings_for`.
         progress: called like `tqdm.tqdm` on the files to render or decode; None is silent.
+        team: the processes that call this: the first renders, each decodes its share.
 
     Raises:
         AudioError: when a genre is missing, or its files cannot be trained on.
         OSError: when the cache folder cannot be written to.
     """
     own = [place for place in audio_dirs if place != CORPUS]
-    corpus_dir = None if own and CORPUS not in audio_dirs else _corpus_dir(names, own, settings, progress)
-    return load_genres(own, names, settings.audio, settings.data, cache_dir(), progress, corpus_dir)
+    corpus_dir = None
+    if not own or CORPUS in audio_dirs:
+        if team.index > 0:
+            team.wait("the corpus is rendered")
+        corpus_dir = _corpus_dir(names, own, settings, progress)
+        if team.index == 0:
+            team.wait("the corpus is rendered")
+    return load_genres(own, names, settings.audio, settings.data, cache_dir(), progress, corpus_dir, team)
 
 
 def _corpus_dir(names: Sequence[str], own: AudioDirs, settings: Config, progress: Progress | None) -> Path | None:

@@ -25,7 +25,7 @@ from jax import numpy as jnp
 from orbax.checkpoint import v1 as ocp
 
 from gst_jax import data
-from gst_jax.learning import cyclegan
+from gst_jax.learning import cyclegan, processes
 from gst_jax.runs.atomic import replacing, write_text
 from gst_jax.runs.directory import RunDirectory
 
@@ -43,6 +43,17 @@ def open_checkpoints(run: RunDirectory) -> ocp.training.Checkpointer:
     Of the newest, `training.keep_checkpoints` are kept, and never fewer than two: Orbax deletes what is too old
     before the seal of the new one is written.
     """
+    if processes.is_first():
+        _put_damaged_aside(run)
+    processes.wait("damaged checkpoints are put aside")
+    return ocp.training.Checkpointer(
+        run.checkpoints,
+        preservation_policy=ocp.training.preservation_policies.LatestN(max(run.config.training.keep_checkpoints, 2)),
+        cleanup_tmp_directories=True,  # what a killed process left half-written
+    )
+
+
+def _put_damaged_aside(run: RunDirectory) -> None:
     for step in _steps(run):
         folder = run.checkpoints / str(step)
         if not _is_whole(folder):
@@ -50,12 +61,7 @@ def open_checkpoints(run: RunDirectory) -> ocp.training.Checkpointer:
             names = itertools.chain([str(step)], (f"{step}-{number}" for number in itertools.count(2)))
             aside = next(path for name in names if not (path := run.damaged / name).exists())
             folder.rename(aside)
-            warnings.warn(f"the checkpoint of step {step} is damaged; it was moved to {aside}", stacklevel=2)
-    return ocp.training.Checkpointer(
-        run.checkpoints,
-        preservation_policy=ocp.training.preservation_policies.LatestN(max(run.config.training.keep_checkpoints, 2)),
-        cleanup_tmp_directories=True,  # what a killed process left half-written
-    )
+            warnings.warn(f"the checkpoint of step {step} is damaged; it was moved to {aside}", stacklevel=3)
 
 
 def require_space(checkpoints: ocp.training.Checkpointer, state: cyclegan.TrainState) -> None:
@@ -72,6 +78,8 @@ def require_space(checkpoints: ocp.training.Checkpointer, state: cyclegan.TrainS
 def save(checkpoints: ocp.training.Checkpointer, state: cyclegan.TrainState) -> None:
     """Write a state under its step, whole or not at all; what the step already holds is left as it is.
 
+    All processes call it with the state that they share; it is written once.
+
     Raises:
         CheckpointError: when the disk is full.
     """
@@ -80,9 +88,10 @@ def save(checkpoints: ocp.training.Checkpointer, state: cyclegan.TrainState) -> 
         return
     require_space(checkpoints, state)
     checkpoints.save(step, state, force=True)
-    folder = Path(checkpoints.directory, str(step))
-    sums = {path: zlib.crc32((folder / path).read_bytes()) for path in _files(folder)}
-    write_text(folder / _SEAL, json.dumps(sums))
+    if processes.is_first():
+        folder = Path(checkpoints.directory, str(step))
+        sums = {path: zlib.crc32((folder / path).read_bytes()) for path in _files(folder)}
+        write_text(folder / _SEAL, json.dumps(sums))
 
 
 def restore(checkpoints: ocp.training.Checkpointer, abstract: cyclegan.TrainState) -> cyclegan.TrainState | None:
@@ -210,10 +219,14 @@ def _load(run: RunDirectory, part: Callable[[cyclegan.TrainState], Any]) -> cycl
         raise CheckpointError(f"{run.path} has no whole checkpoint; train it with gst_jax train")
     folder = run.checkpoints / str(step)
     abstract = cyclegan.abstract_state(run.config)
-    _refuse_other_model(folder, abstract)
     wanted = {id(leaf) for leaf in jax.tree.leaves(part(abstract))}
     masked = jax.tree.map(lambda leaf: leaf if id(leaf) in wanted else ocp.PLACEHOLDER, abstract)
-    return part(ocp.load(folder, masked, checkpointable_name="state"))
+    alone = ocp.Context()  # of the processes of a training, one loads, for the report
+    alone.multiprocessing.primary_host = jax.process_index()
+    alone.multiprocessing.active_processes = {jax.process_index()}
+    with alone:
+        _refuse_other_model(folder, abstract)
+        return part(ocp.load(folder, masked, checkpointable_name="state"))
 
 
 def _steps(run: RunDirectory) -> list[int]:

@@ -119,7 +119,7 @@ def start_from(parameters: Parameters, config: Config) -> TrainState:
 
 def abstract_state(config: Config, sharding: jax.sharding.Sharding | None = None) -> TrainState:
     """Return a state's shapes as `jax.ShapeDtypeStruct`s, drawing nothing; on the first device unless told."""
-    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     shapes = jax.eval_shape(functools.partial(start_from, config=config), parameter_shapes(config))
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)
 

@@ -7,21 +7,19 @@ import dataclasses
 import json
 import math
 import os
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import jax
 import numpy as np
 
 from gst_jax import data
 from gst_jax.config import AudioConfig, Config
-from gst_jax.learning import checkpoint, cyclegan, stepping, transport
+from gst_jax.learning import checkpoint, cyclegan, processes, stepping, transport
 from gst_jax.learning.best import Best, Listener, Metrics, Watcher
 from gst_jax.learning.resuming import (
     TrainingError,
@@ -121,10 +119,10 @@ def train(
     is_new = old is None or checkpoint.newest(old) is None
     initial = initial_parameters(init_from, settings) if init_from is not None and is_new else None
     say(f"{' and '.join(pair)}: reading {data.describe(audio_dirs)}")
-    genres = data.load_pair(pair, audio_dirs, settings, progress)
+    genres = data.load_pair(pair, audio_dirs, settings, progress, processes.team())
     genres = genres if old is None else data.as_trained(genres, old)
     run = dataclasses.replace(run, statistics={genre.name: genre.statistics for genre in genres})
-    with _only_process(run), _stop_on_signal() as stop:
+    with processes.holding(run), processes.stop_on_signal() as stop:
         return _train(run, genres, initial, _Caller(stop, minutes * 60, say, on_step, listen, on_measure))
 
 
@@ -142,20 +140,24 @@ def _train(
         checkpoint.require_space(checkpoints, abstract)  # before an hour of training is lost to a full disk
         # A fresh state is made after the compilation, which takes the most memory.
         caller.say(f"{_counted(genres, settings.audio)}; compiling, 7 to 14 s the first time")
-        step, compile_seconds = stepping.compile_step(settings, placement, batches.batch_at(0))
+        step, compile_seconds = stepping.compile_step(settings, placement, batches.batch_at(0, placement.rows))
         if state is None:
             first = cyclegan.init_parameters(settings) if initial is None else initial
             first |= {"generator": transport.begin(first["generator"], *genres)}
-            state = placement.state(cyclegan.start_from(first, settings))
+            state = placement.state(processes.of_first(cyclegan.start_from(first, settings)))
         run = dataclasses.replace(run, history=(*run.history, provenance.collect()))
-        run.write_fine_structures([genre.fine_structure for genre in genres])
-        run.write()
+        if processes.is_first():
+            run.write_fine_structures([genre.fine_structure for genre in genres])
+            run.write()
         best = Best(run, caller.listen(run, genres))
         at = f"going on at batch {int(state.step)}" if int(state.step) else "starting"
         caller.say(f"compiled in {compile_seconds:.0f} s; {at}")
+        if int(state.step) == 0:
+            _measure(run, state, 0.0, best, caller)
         state, stepped = _loop(step, state, batches, run, placement, checkpoints, caller, best)
     summary = _summary(run, state, batches, stepped, compile_seconds, caller.stop.is_set())
-    write_text(run.summary, json.dumps(asdict(summary) | {"provenance": run.history[-1]}, indent=1))
+    if processes.is_first():
+        write_text(run.summary, json.dumps(asdict(summary) | {"provenance": run.history[-1]}, indent=1))
     return summary
 
 
@@ -184,22 +186,23 @@ def _loop(
     step, total = int(state.step), total_steps(batches.steps_per_epoch, run.config)
     metrics = _forget_after(run.log, step)
     before = metrics.get("seconds", 0.0)
-    batch = placement.batch(batches.batch_at(step))
+    batch = placement.batch(batches.batch_at(step, placement.rows))
     # Each step under way holds its own scratch memory, so on a CPU wait for each, at a cost of 1 % of the time.
     on_cpu = jax.default_backend() == "cpu"
     window: list[dict[str, jax.Array]] = []
-    if step == 0:
-        _measure(run, state, 0.0, best, caller)
     start = logged_at = time.monotonic()
-    while not (
-        _is_over(run, step, batches, best) or caller.stop.is_set() or time.monotonic() - start >= caller.seconds
-    ):
+    asks = True  # whether to end: of several processes not at each step, as asking takes as long as a small one
+    while not (asks and _ends(time.monotonic() - start, run, step, batches, best, caller)):
         state, parts = train_step(state, batch)  # returns at once: XLA works on while Python goes on
         jax.block_until_ready(parts if on_cpu else window[-1:])  # never more than one step ahead
         step += 1
-        batch = placement.batch(batches.batch_at(step))
+        batch = placement.batch(batches.batch_at(step, placement.rows))
         window.append(parts)
-        if step % training.log_every == 0 or step == total:
+        logs, measures = (
+            step % every == 0 or step == total for every in (training.log_every, training.measure_every)
+        )
+        asks = logs or measures or jax.process_count() == 1
+        if logs:
             means = {name: float(np.mean([part[name] for part in window])) for name in window[0]}
             now = time.monotonic()
             metrics = {
@@ -214,13 +217,11 @@ def _loop(
             _refuse_not_finite(means, step, checkpoints)
         if step % training.checkpoint_every == 0:
             checkpoint.save(checkpoints, state)
-        if step % training.measure_every == 0 or step == total:
+        if measures:
             measuring = time.monotonic()
             _measure(run, state, before + measuring - start, best, caller)
             logged_at += time.monotonic() - measuring  # not a part of the speed
         caller.on_step(step, total, metrics | _shown(best, step))
-    if caller.stop.is_set():
-        caller.say(f"stopping: keeping what was learned in {step} batches in {run.path}")
     jax.block_until_ready(state)
     stepped = before + time.monotonic() - start
     checkpoint.save(checkpoints, state)
@@ -228,9 +229,21 @@ def _loop(
 
 
 def _measure(run: RunDirectory, state: cyclegan.TrainState, seconds: float, best: Best, caller: _Caller) -> None:
-    """Measure the averaged generators, and show them."""
-    best.measure(state.ema, int(state.step), seconds)
-    caller.on_measure(run, state.ema, int(state.step), seconds)
+    """Measure the averaged generators, and show them; of several processes the first does."""
+    if processes.is_first():
+        ema = jax.tree.map(lambda leaf: leaf.addressable_data(0), state.ema)  # on a device of this process alone
+        best.measure(ema, int(state.step), seconds)
+        caller.on_measure(run, ema, int(state.step), seconds)
+
+
+def _ends(seconds: float, run: RunDirectory, step: int, batches: data.Batches, best: Best, caller: _Caller) -> bool:
+    """Tell whether training ends here, after so many seconds, in all processes; a signal to one of them stops all."""
+    is_over = _is_over(run, step, batches, best) or seconds >= caller.seconds
+    over, stopped = processes.agree([is_over, caller.stop.is_set()])
+    if stopped:
+        caller.stop.set()
+        caller.say(f"stopping: keeping what was learned in {step} batches in {run.path}")
+    return over or stopped
 
 
 def _is_over(run: RunDirectory, step: int, batches: data.Batches, best: Best) -> bool:
@@ -297,52 +310,12 @@ def _forget_after(log: Path, step: int) -> Metrics:
         with contextlib.suppress(json.JSONDecodeError):  # a kill cut the last line off; its steps are repeated
             entries.append(json.loads(line))
     entries = [entry for entry in entries if entry["step"] <= step]
-    if log.exists():
+    if log.exists() and processes.is_first():
         write_text(log, "".join(json.dumps(entry) + "\n" for entry in entries))
     return entries[-1] if entries else {}
 
 
 def _append(log: Path, entry: Metrics) -> None:
-    with log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
-
-
-@contextlib.contextmanager
-def _only_process(run: RunDirectory) -> Iterator[None]:
-    """Make the run directory, and hold its lock, which the system releases however the process ends.
-
-    Raises:
-        TrainingError: when another process holds it.
-    """
-    run.path.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(run.lock, timeout=0):
-            yield
-    except filelock.Timeout as error:
-        raise TrainingError(f"another process is training in {run.path}; stop it first") from error
-
-
-@contextlib.contextmanager
-def _stop_on_signal() -> Iterator[threading.Event]:
-    """Hand out an event that the first SIGINT or SIGTERM sets; the second acts as usual."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # Python lets only the main thread handle signals
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    previous = [signal.getsignal(number) for number in signals]
-
-    def restore() -> None:
-        for number, handler in zip(signals, previous, strict=True):
-            signal.signal(number, handler)
-
-    def request(number: int, frame: Any) -> None:
-        stop.set()
-        restore()
-
-    for number in signals:
-        signal.signal(number, request)
-    try:
-        yield stop
-    finally:
-        restore()
+    if processes.is_first():
+        with log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gst_jax.config import Config
+from gst_jax.config import Config, ConfigError
 from gst_jax.learning import cyclegan
 from gst_jax.runs import startup
 
@@ -26,26 +26,43 @@ class Placement:
 
     whole: NamedSharding  # every device holds all of it
     divided: NamedSharding  # every device holds a share of the segments
+    size: int  # segments in a batch
 
     def state(self, state: cyclegan.TrainState) -> cyclegan.TrainState:
-        """Copy a state to every device."""
-        return jax.device_put(state, self.whole)
+        """Copy a state to every device; of several processes, each has the same to give."""
+        if self.whole.is_fully_addressable:
+            return jax.device_put(state, self.whole)
+        return jax.tree.map(
+            lambda leaf: jax.make_array_from_callback(leaf.shape, self.whole, np.asarray(leaf).__getitem__), state
+        )
+
+    @property
+    def rows(self) -> slice:
+        """Which segments of a batch the devices of this process hold."""
+        places = self.divided.addressable_devices_indices_map((self.size,)).values()
+        bounds = [place[0].indices(self.size) for place in places if place is not None]
+        return slice(min(first for first, _, _ in bounds), max(last for _, last, _ in bounds))
 
     def batch(self, batch: Batch) -> dict[str, jax.Array]:
-        """Give each device its share of a batch `{"a", "b"}`, [B, T, M] each."""
-        return {
-            name: jax.make_array_from_callback(part.shape, self.divided, part.__getitem__)
-            for name, part in batch.items()
-        }
+        """Give each device its share of a batch `{"a", "b"}`, of which this process gives its `rows`, [b, T, M]."""
+        return {name: jax.make_array_from_process_local_data(self.divided, part) for name, part in batch.items()}
 
 
 def place(config: Config) -> Placement:
     """Lay devices along one axis over which a batch can be divided evenly: all of them, or as many as divide it.
 
     Warns when devices are left over.
+
+    Raises:
+        ConfigError: when they would be, and are of several processes.
     """
     devices, size = jax.devices(), config.training.batch_size
     count = math.gcd(size, len(devices))
+    if count < len(devices) and jax.process_count() > 1:
+        raise ConfigError(
+            f"a batch of {size} cannot be divided among the {len(devices)} devices of {jax.process_count()} "
+            f"processes; give --set=training.batch_size={len(devices)} or a multiple, or start fewer processes"
+        )
     if count < len(devices):
         warnings.warn(
             f"training on {count} of {len(devices)} devices, as a batch of {size} can be divided among no more; "
@@ -53,7 +70,7 @@ def place(config: Config) -> Placement:
             stacklevel=2,
         )
     mesh = Mesh(np.array(devices[:count]), ("data",))
-    return Placement(NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data")))
+    return Placement(NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data")), size)
 
 
 def compile_step(config: Config, placement: Placement, batch: Batch) -> tuple[Step, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +50,19 @@ class Fit:
         log_mel, levels = sound.log_mel(waveform, self._audio), sound.log_mel(wide, treble.wide(self._audio))
         count = min(len(log_mel), len(levels))
         self._treble.add(log_mel[:count], levels[:count])
+
+    def moments(self) -> dict[str, Any]:
+        """Return what was learned, for `merge`."""
+        parts = {"bins": self._bins, "treble": self._treble}
+        return {
+            f"{name}.{key}": np.asarray(value) for name, part in parts.items() for key, value in vars(part).items()
+        }
+
+    def merge(self, moments: Mapping[str, Array]) -> None:
+        """Learn what another fit had learned."""
+        for name, part in {"bins": self._bins, "treble": self._treble}.items():
+            for key, value in vars(part).items():
+                setattr(part, key, value + moments[f"{name}.{key}"])
 
     def solve(self) -> Array:
         """Return the map, float32 [M + 1, F]: a row for each band's dB, then the constant.
