@@ -16,17 +16,22 @@ const Players = (() => {
 
   // What plays: all versions run together, and all but one are at silence.
   class Deck {
-    constructor(versions, seconds) {
-      Object.assign(this, { versions, seconds, chosen: 0, place: 0, loop: true, running: null });
+    constructor(versions, seconds, sounds = new Map()) {
+      Object.assign(this, { versions, seconds, sounds, chosen: 0, place: 0, loop: true, running: null });
       this.changed = () => {}; // called after every change that can be seen
     }
 
     async load() {
-      const decode = async (version) => {
-        const answer = await fetch(version.src);
+      const decode = async ({ src }) => {
+        const answer = await fetch(src);
+        if (!answer.ok) throw new Error("This sound is not here any more.");
         return context.decodeAudioData(await answer.arrayBuffer());
       };
-      this.buffers ??= await Promise.all(this.versions.map(decode));
+      const sound = (version) => {
+        if (!this.sounds.has(version.src)) this.sounds.set(version.src, decode(version));
+        return this.sounds.get(version.src);
+      };
+      this.buffers ??= await Promise.all(this.versions.map(sound));
     }
 
     async play() {
@@ -77,6 +82,17 @@ const Players = (() => {
 
     toggle() {
       return this.running || sounding === this ? this.pause() : this.play();
+    }
+
+    // Go on where another deck is, and sound in its place if it sounds.
+    async follow(other) {
+      this.place = Math.min(other.position, this.seconds);
+      this.loop = other.loop;
+      if (sounding !== other) return;
+      await this.load();
+      if (sounding !== other) return;
+      this.place = other.position; // which moved on meanwhile
+      await this.play();
     }
 
     get position() {
@@ -149,9 +165,11 @@ const Players = (() => {
     return heights.map((height, x) => `M${x + 0.5} ${100 - height}V${100 + height}`).join("");
   }
 
+  // Build a player in an element; one that was there before hands over its place, and is left with its sounds.
   function mount(root, data) {
     const { versions } = data;
-    const deck = new Deck(versions, data.seconds);
+    const before = players.find((player) => player.root === root);
+    const deck = new Deck(versions, data.seconds, before?.deck.sounds);
     const groups = grouped(versions);
     const wish = { strength: 1, band: false };
     const highest = Math.max(1, ...versions.flatMap((version) => version.peaks));
@@ -173,16 +191,17 @@ const Players = (() => {
     const strengthText = make("output");
     const strengthRow = make("label", { class: "strength" }, make("span", {}, "Strength"), strength, strengthText);
     const band = button("toggle", "Band");
-    const download = make("a", { class: "button download" }, "Download");
+    const downloads = make("span", { class: "row" });
     const wave = make("svg", { viewBox: "0 0 400 200", preserveAspectRatio: "none", "aria-hidden": "true" }, path);
     const stage = make("div", { class: "stage" }, wave, picture, cursor, place);
     const hint = data.hint ? [make("p", { class: "hint" }, data.hint)] : [];
+    if (before) remove(before);
     root.append(
       make("h3", {}, data.title), ...hint,
       make("div", { class: "row" }, play, time, heard, loop),
       make("div", { class: "versions", role: "group", "aria-label": `Versions of ${data.title}` }, ...choices),
       stage,
-      make("div", { class: "row tools" }, strengthRow, band, download),
+      make("div", { class: "row tools" }, strengthRow, band, downloads),
     );
     root.setAttribute("aria-label", data.title);
 
@@ -209,9 +228,11 @@ const Players = (() => {
       strength.setAttribute("aria-valuetext", strengthText.textContent);
       band.hidden = !group.hasBand;
       band.setAttribute("aria-pressed", Boolean(version.band));
-      download.href = version.src;
-      download.download = version.file;
-      download.setAttribute("aria-label", `Download ${words.join(", ")}, of ${data.title}`);
+      const links = version.links ?? [{ text: "Download", href: version.src, download: version.file }];
+      downloads.replaceChildren(...links.map(({ text, href, download }) => {
+        const label = `${text} ${words.join(", ")}, of ${data.title}`;
+        return make("a", { class: "button download", href, download, "aria-label": label }, text);
+      }));
     }
 
     // Draw what time changes, as long as it does.
@@ -232,7 +253,14 @@ const Players = (() => {
     };
     const player = {
       root, data, deck,
-      toggle: () => deck.toggle(),
+      toggle: async () => {
+        try {
+          await deck.toggle();
+        } catch (error) {
+          deck.pause();
+          heard.textContent = error.message;
+        }
+      },
       choose: (number) => groups[number] && pick(groups[number]),
       step: (seconds) => deck.seek(deck.position + seconds),
       loop: () => deck.setLoop(!deck.loop),
@@ -253,7 +281,14 @@ const Players = (() => {
     Object.assign(wish, { strength: first.strength ?? 1, band: Boolean(first.band) });
     pick(groups.find(({ name }) => name === first.name));
     add(player);
+    if (before) deck.follow(before.deck);
     return player;
+  }
+
+  function remove(player) {
+    players.splice(players.indexOf(player), 1);
+    if (active === player) active = null;
+    player.root.replaceChildren();
   }
 
   // Have the keys reach a player, when it is the last one that was touched.
@@ -289,5 +324,5 @@ const Players = (() => {
   for (const root of document.querySelectorAll(".player")) {
     mount(root, JSON.parse(root.querySelector("script").textContent));
   }
-  return { Deck, add, button, make, mount, players };
+  return { Deck, add, button, make, mount, players, remove };
 })();

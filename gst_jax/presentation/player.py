@@ -43,15 +43,15 @@ class Version:
     chosen: bool = False  # what the player begins with; else the first
 
 
-def entry(version: Version, file: str) -> dict[str, Any]:
+def entry(version: Version, file: str, src: str | None = None) -> dict[str, Any]:
     """Return a version as `player.js` plays it: its sound, its gain to one loudness, what it looks like.
 
-    The sound is a data: URL; a page that is served may as well name a file. Decoders leave some silence before an
-    MP3, the same before each, so that versions stay together.
+    Decoders leave some silence before an MP3, the same before each, so that versions stay together.
 
     Args:
         version: to be played.
         file: how the name of its download begins.
+        src: URL of the same sound, of a page that is served; None puts an MP3 into the page.
     """
     samples = np.asarray(version.samples, np.float32)
     rate = min(version.sample_rate, _HIGHEST_RATE)
@@ -63,7 +63,7 @@ def entry(version: Version, file: str) -> dict[str, Any]:
         "name": version.name,
         "note": version.note,
         "seconds": round(len(waveform) / rate, 3),
-        "src": data_url(_mp3(waveform, rate), "audio/mpeg"),
+        "src": data_url(_mp3(waveform, rate), "audio/mpeg") if src is None else src,
         "gain": round(20 * float(np.log10(gain)), 2),
         "peaks": _peaks(gain * waveform),
         "picture": data_url(_webp(spectrogram(gain * waveform, rate)), "image/webp"),
