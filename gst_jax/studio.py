@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FOLDERS = flags.DEFINE_multi_string(
-    "folder", ["."], "folder that the page may read; runs are kept in the first one (default: this one); may be repeated"
+    "folder",
+    ["."],
+    "folder that the page may read; runs are kept in the first one (default: this one); may be repeated",
 )
 _PORT = flags.DEFINE_integer("port", 8765, "port of the page; 0: any that is free", 0, 65_535)
-_HOST = flags.DEFINE_string("host", "127.0.0.1", "address to serve at; another one lets others in, without a password")
+_HOST = flags.DEFINE_string(
+    "host", "127.0.0.1", "address to serve at; another one lets others in, without a password"
+)
 _OPEN = flags.DEFINE_bool("open", True, "open the browser")
 _NEEDED = ("starlette", "uvicorn")
 

@@ -85,14 +85,11 @@ const Players = (() => {
     }
 
     // Go on where another deck is, and sound in its place if it sounds.
-    async follow(other) {
+    follow(other) {
       this.place = Math.min(other.position, this.seconds);
       this.loop = other.loop;
-      if (sounding !== other) return;
-      await this.load();
-      if (sounding !== other) return;
-      this.place = other.position; // which moved on meanwhile
-      await this.play();
+      this.changed();
+      if (other.running) this.play();
     }
 
     get position() {
@@ -165,11 +162,9 @@ const Players = (() => {
     return heights.map((height, x) => `M${x + 0.5} ${100 - height}V${100 + height}`).join("");
   }
 
-  // Build a player in an element; one that was there before hands over its place, and is left with its sounds.
-  function mount(root, data) {
+  // Build a player in an element.
+  function mount(root, data, deck = new Deck(data.versions, data.seconds)) {
     const { versions } = data;
-    const before = players.find((player) => player.root === root);
-    const deck = new Deck(versions, data.seconds, before?.deck.sounds);
     const groups = grouped(versions);
     const wish = { strength: 1, band: false };
     const highest = Math.max(1, ...versions.flatMap((version) => version.peaks));
@@ -195,7 +190,6 @@ const Players = (() => {
     const wave = make("svg", { viewBox: "0 0 400 200", preserveAspectRatio: "none", "aria-hidden": "true" }, path);
     const stage = make("div", { class: "stage" }, wave, picture, cursor, place);
     const hint = data.hint ? [make("p", { class: "hint" }, data.hint)] : [];
-    if (before) remove(before);
     root.append(
       make("h3", {}, data.title), ...hint,
       make("div", { class: "row" }, play, time, heard, loop),
@@ -281,8 +275,20 @@ const Players = (() => {
     Object.assign(wish, { strength: first.strength ?? 1, band: Boolean(first.band) });
     pick(groups.find(({ name }) => name === first.name));
     add(player);
-    if (before) deck.follow(before.deck);
     return player;
+  }
+
+  // Put a player in the place of another one, which sounds until its successor can.
+  async function replace(player, data) {
+    const deck = new Deck(data.versions, data.seconds, player.deck.sounds);
+    if (player.deck.running) await deck.load();
+    if (!players.includes(player)) return; // by another one, meanwhile
+    if (data.versions.length === player.data.versions.length) { // a new one is heard at once, else what was
+      data.versions.forEach((version, number) => { version.chosen = number === player.deck.chosen; });
+    }
+    remove(player);
+    mount(player.root, data, deck);
+    deck.follow(player.deck);
   }
 
   function remove(player) {
@@ -321,8 +327,8 @@ const Players = (() => {
   }
 
   document.addEventListener("keydown", onKey);
-  for (const root of document.querySelectorAll(".player")) {
-    mount(root, JSON.parse(root.querySelector("script").textContent));
+  for (const content of document.querySelectorAll(".player > script")) {
+    mount(content.parentElement, JSON.parse(content.textContent));
   }
-  return { Deck, add, button, make, mount, players, remove };
+  return { Deck, add, button, make, mount, players, remove, replace };
 })();

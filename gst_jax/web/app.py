@@ -109,12 +109,16 @@ class Studio:
         """Say how far the conversions of a song are; `?player` adds what plays them."""
         song = self.songs.get(request.path_params["id"])
         shown = self._song(song)
-        return JSONResponse(shown | {"player": self.songs.player(song)} if "player" in request.query_params else shown)
+        return JSONResponse(
+            shown | {"player": self.songs.player(song)} if "player" in request.query_params else shown
+        )
 
     async def convert(self, request: Request) -> Response:
         """Put a conversion into the queue."""
         form, song = await read_form(request), self.songs.get(request.path_params["id"])
-        wanted = (form.get(name, usual) for name, usual in (("run", ""), ("to", ""), ("strength", 1.0), ("band", 0.0)))
+        wanted = (
+            form.get(name, usual) for name, usual in (("run", ""), ("to", ""), ("strength", 1.0), ("band", 0.0))
+        )
         await run_in_threadpool(self.songs.convert, song, *wanted)
         return JSONResponse(self._song(song))
 

@@ -44,7 +44,7 @@ async function convert() {
 
 // Take in a file, and convert it as the form says.
 async function take(file) {
-  say(pane, `taking in ${file.name}`);
+  say(pane, `Taking in ${file.name}`);
   const taken = await send("/api/songs", file);
   play(pane.querySelector(".player"), null);
   song = taken.id;
@@ -89,7 +89,7 @@ async function listen() {
   const clock = setInterval(tick, 500);
   tick();
   record.classList.add("on");
-  say(pane, "recording");
+  say(pane, "Recording");
   recorder.ondataavailable = ({ data }) => parts.push(data);
   recorder.onstop = safely(pane, async () => {
     clearInterval(clock);
@@ -131,7 +131,7 @@ export function begin() {
     if (file) await take(file);
   });
   pane.querySelector(".player").addEventListener("click", ({ target }) => {
-    if (target.matches(".download")) say(pane, "the file is being made; the browser saves it in a moment");
+    if (target.matches(".download")) say(pane, "The file is being made; the browser saves it in a moment.");
   });
   return safely(pane, async (rest) => {
     const [kind, name] = rest.split("/");

@@ -116,9 +116,10 @@ class Music:
         if data.genres.composed(a) == data.genres.composed(b):
             raise Refused(f"both genres are called {a}; give one another name")
         audio_dirs = data.find_audio_dirs(sorted({str(place.parent) for place in places}))
-        for genre in (a, b):
-            if len(folders := find_folders(genre, audio_dirs)) > 1:
-                raise Refused(f"{genre} would be taken from both {folders[0]} and {folders[1]}; rename one of them")
+        if any(
+            len(find_folders(genre, audio_dirs)) > 1 for genre in (a, b)
+        ):  # one would be taken from elsewhere, too
+            audio_dirs = data.find_audio_dirs([self._linked(places)])
         look = Look(secrets.token_hex(6), Pair((a, b), audio_dirs, str(settings)))
         self._looks[look.id] = look
         look.ticket = self._queue.add(lambda ticket: _look(look, ticket))
@@ -131,6 +132,14 @@ class Music:
             KeyError: when there is none.
         """
         return self._looks[str(id)]
+
+    def _linked(self, places: list[Path]) -> Path:
+        """Return a new folder that leads to the folders of two genres, and to nothing else."""
+        folder = self._batch(self.new_batch())
+        folder.mkdir(parents=True)
+        for place in places:
+            (folder / place.name).symlink_to(place, target_is_directory=True)
+        return folder
 
     def _batch(self, batch: object) -> Path:
         """Return the folder of what a page sent."""
@@ -168,7 +177,7 @@ def _look(look: Look, ticket: Ticket) -> None:
     pair = look.pair
     settings = load_settings(pair)
     try:
-        genres = data.load_each(pair.genres, pair.audio_dirs, settings, ticket.progress)
+        genres = data.load_pair(pair.genres, pair.audio_dirs, settings, ticket.progress)
     except AudioError as error:
         raise AudioError(renamed(str(error), pair.audio_dirs)) from error
     rows = [
@@ -177,7 +186,7 @@ def _look(look: Look, ticket: Ticket) -> None:
             "tracks": len(genre.recordings),
             "minutes": round(genre.minutes, 1),
             "held_out": len(genre.held_out),
-            "skipped": [renamed(f"{path}: {reason}", pair.audio_dirs) for path, reason in genre.skipped],
+            "skipped": [_left_out(genre.name, path, reason, pair) for path, reason in genre.skipped],
         }
         for genre in genres
     ]
@@ -189,6 +198,13 @@ def _look(look: Look, ticket: Ticket) -> None:
     batches = data.Batches(*genres, settings)
     pace = estimate.measure_pace(batches, settings, ticket.progress)
     look.seconds = pace.training_seconds(batches, settings)
+
+
+def _left_out(genre: str, path: Path, reason: str, pair: Pair) -> str:
+    """Say why a file is left out, calling it by its genre and name."""
+    name = f"{genre}/{path.name}"
+    text = reason.replace(str(path.resolve()), name).replace(str(path), name)
+    return renamed(text if name in text else f"{name}: {text}", pair.audio_dirs)
 
 
 def _readable(folder: Path) -> list[Path]:

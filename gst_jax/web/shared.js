@@ -1,5 +1,5 @@
 // What the panes share: asking the studio, saying how things are, playing a song that is being converted.
-const { make, mount, remove, players } = Players;
+const { make, mount, players, remove, replace } = Players;
 
 export { make };
 export const button = (name, text) => make("button", { type: "button", class: name }, text);
@@ -24,8 +24,7 @@ export const send = (path, file, headers = {}) =>
 
 export function say(pane, text, bad = false) {
   const status = pane.querySelector(".status");
-  const line = text && text[0].toUpperCase() + text.slice(1);
-  if (status.textContent !== line) status.textContent = line; // or a screen reader would repeat it
+  if (status.textContent !== text) status.textContent = text; // or a screen reader would repeat it
   status.classList.toggle("bad", bad);
 }
 
@@ -53,11 +52,12 @@ export const options = (select, names, chosen = select.value) => {
 export const wait = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
 
 // Show a player in a pane, or what replaces it; nothing hides it.
-export function play(root, data) {
+export async function play(root, data) {
   root.hidden = !data;
   const before = players.find((player) => player.root === root);
-  if (data) return mount(root, data);
-  if (before) {
+  if (data && before) await replace(before, data);
+  else if (data) mount(root, data);
+  else if (before) {
     before.deck.pause();
     remove(before);
   }
@@ -98,7 +98,7 @@ export async function follow(pane, id) {
     const { conversions } = song;
     if (ready !== String(song.ready)) {
       ready = String(song.ready);
-      play(root, (await ask(`/api/songs/${id}?player`)).player);
+      await play(root, (await ask(`/api/songs/${id}?player`)).player);
     }
     const focused = work.querySelector(".stop:focus") !== null;
     const told = conversions.map((conversion, number) => [conversion, number]).filter(
@@ -108,8 +108,8 @@ export async function follow(pane, id) {
     if (focused) work.querySelector(".stop")?.focus();
     const busy = conversions.filter(({ state }) => state === "waiting" || state === "running");
     const last = conversions.at(-1);
-    if (busy.length) say(pane, busy[0].state === "waiting" ? `${song.name}: ${waiting(busy[0])}` : `Converting ${song.name}`);
-    else say(pane, last?.state === "done" ? `${song.name} is done: ${seconds(song.seconds)}` : "");
+    if (busy.length) say(pane, `${busy[0].state === "waiting" ? "In line" : "Converting"}: ${song.name}`);
+    else say(pane, last?.state === "done" ? `Done: ${song.name}, ${seconds(song.seconds)}` : "");
     if (!busy.length) return;
     await wait(350);
   }

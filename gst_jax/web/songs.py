@@ -247,9 +247,13 @@ class Songs:
         converted = translator(samples, rate, made.strength)
         if song.first is None:
             song.first = self._keep_first(song, song.folder / "first.flac", samples[:heard], _ORIGINAL)
-        made.first = self._keep_first(song, made.folder / "first.flac", converted[:heard], _version(made), f"{number}/")
+        made.first = self._keep_first(
+            song, made.folder / "first.flac", converted[:heard], _version(made), f"{number}/"
+        )
 
-    def _keep_first(self, song: Song, path: Path, samples: Array, version: Version, place: str = "") -> dict[str, Any]:
+    def _keep_first(
+        self, song: Song, path: Path, samples: Array, version: Version, place: str = ""
+    ) -> dict[str, Any]:
         rate = _shape(song)[0]
         sound.write_wave(path, samples, rate)
         shown = entry(replace(version, samples=samples, sample_rate=rate), "", song.url(f"{place}first.flac"))

@@ -86,7 +86,7 @@ async function look() {
     const state = await ask(`/api/looks/${id}`);
     if (mine !== number) return;
     if (state.error) throw new Error(state.error);
-    const line = state.place ? `in line, ${state.place} before it` : state.what || "looking over the music";
+    const line = state.place ? `In line, ${state.place} before it` : capital(state.what || "looking over the music");
     say(pane, state.state === "done" ? "" : line);
     if (state.found) table(id, state);
     if (state.state === "done") return;
@@ -107,7 +107,7 @@ function table(id, { found: { rows, cautions }, seconds: needed }) {
   start.onclick = safely(pane, async () => {
     await ask("/api/trainings", { form: { do: "start", look: id } });
     found.hidden = true;
-    say(pane, "training has begun; this page may be closed");
+    say(pane, "Training has begun. This page may be closed meanwhile.");
     await refresh();
   });
   const needs = make("p", { class: "needed", "aria-live": "polite" }, "Timing a few batches …");
@@ -175,7 +175,7 @@ async function update(state) {
   parts.seen = seen;
   const { curve, ages } = await ask(`/api/trainings/${encodeURIComponent(name)}`);
   parts.curve.innerHTML = curve; // ours: its words are escaped where it is made
-  play(parts.player, ages);
+  await play(parts.player, ages);
 }
 
 async function refresh() {

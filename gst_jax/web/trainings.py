@@ -182,7 +182,9 @@ def _trains(folder: Path, process: int) -> bool:
     """Tell whether a process that an earlier studio started still trains, and its number was not given anew."""
     command = Path(f"/proc/{process}/cmdline")
     if sys.platform == "linux":
-        return command.exists() and f"--run_dir={Path('runs', folder.name)}".encode() in command.read_bytes().split(b"\0")
+        return command.exists() and f"--run_dir={Path('runs', folder.name)}".encode() in command.read_bytes().split(
+            b"\0"
+        )
     try:
         with filelock.FileLock(folder / ".lock", timeout=0):
             return False
