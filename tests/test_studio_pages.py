@@ -135,7 +135,7 @@ def show(browser, server):
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.on("request", lambda asked: asked.url.startswith(ours) or complaints.append(asked.url))
         tab.goto(server.address + place)
-        until(tab, "document.querySelector('.directions .choice') !== null")
+        until(tab, "document.title.includes(' - ')")
         return tab
 
     yield show
@@ -156,9 +156,9 @@ def until(tab, code: str, seconds: float = 120.0):
 def loudness(version: dict) -> float:
     """Return how loud a version is heard, in dB, by an independent weighting."""
     samples, rate = soundfile.read(io.BytesIO(bytes(version["content"])))
-    at_48_khz = scipy.signal.resample_poly(samples.mean(axis=1), 160, 147)
+    channels = [scipy.signal.resample_poly(channel, 160, 147) for channel in samples.T]
     assert rate == RATE
-    return version["gain"] + 10 * np.log10(np.mean(k_weighted(at_48_khz, 48_000) ** 2))
+    return version["gain"] + 10 * np.log10(sum(np.mean(k_weighted(channel, 48_000) ** 2) for channel in channels))
 
 
 def take(tab, path: Path) -> None:

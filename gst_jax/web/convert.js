@@ -45,6 +45,7 @@ async function convert() {
 // Take in a file, and convert it as the form says.
 async function take(file) {
   say(pane, `Taking in ${file.name}`);
+  if (!models.length) await offer();
   const taken = await send("/api/songs", file);
   play(pane.querySelector(".player"), null);
   song = taken.id;

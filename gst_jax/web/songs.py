@@ -279,11 +279,17 @@ def _until(blocks: Iterator[Array], samples: int) -> Iterator[Array]:
 
 
 def _drawn(path: Path, version: Version, url: str) -> dict[str, Any]:
-    """Return a whole file as the player takes it, of which one channel at a low rate is held at a time."""
-    rate = sound.read_header(path).sample_rate
-    seen = min(rate, _SEEN_AT)
-    mono = streams.resampled(streams.mixed(sound.read_blocks(path), rate), rate, seen)
-    return entry(replace(version, samples=np.concatenate(list(mono)), sample_rate=seen), "song", url)
+    """Return a whole file as the player takes it; two channels are held at most, at a low rate."""
+    header = sound.read_header(path)
+    rate, seen = header.sample_rate, min(header.sample_rate, _SEEN_AT)
+
+    def channel(number: int) -> Iterator[Array]:
+        return (block[:, number] for block in sound.read_blocks(path))
+
+    pair = [channel(number) for number in range(header.channels)]
+    alone = pair if len(pair) <= 2 else [streams.mixed(sound.read_blocks(path), rate)]
+    channels = [np.concatenate(list(streams.resampled(one, rate, seen))) for one in alone]
+    return entry(replace(version, samples=np.stack(channels, axis=1), sample_rate=seen), "song", url)
 
 
 def _version(made: Conversion) -> Version:
