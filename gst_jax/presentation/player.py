@@ -140,7 +140,7 @@ def _mp3(waveform: Array, rate: int) -> bytes:
 
 
 def _peaks(waveform: Array) -> list[int]:
-    """Return the highest sample in each column of a waveform [N] or [N, C], in hundredths of full scale, rounded up."""
+    """Return the highest sample in each column of a waveform, [N] or [N, C], in hundredths of full scale."""
     columns = np.array_split(np.abs(waveform), min(_COLUMNS, len(waveform)))
     return [math.ceil(100 * float(column.max())) for column in columns]
 
