@@ -13,7 +13,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -275,6 +275,7 @@ def create(folders: tuple[Path, ...], scratch: Path, hosts: tuple[str, ...]) -> 
         ValueError: _mendable,
         OSError: _mendable,
         LookupError: _gone,
+        ClientDisconnect: _left,
     }
     guard = Middleware(Guard, hosts=hosts)
     return Starlette(routes=routes, middleware=[guard], exception_handlers=errors, lifespan=lifespan)
@@ -293,6 +294,11 @@ async def _mendable(request: Request, error: Exception) -> Response:
 
 async def _gone(request: Request, error: LookupError) -> Response:
     return JSONResponse({"error": "this is not here, or not any more: songs are kept for an hour"}, 404)
+
+
+async def _left(request: Request, error: Exception) -> Response:
+    """Answer a page that was closed while it sent: nobody hears it."""
+    return Response(status_code=400)
 
 
 def _header(request: Request, name: str) -> str:
