@@ -314,7 +314,7 @@ def test_a_training_to_its_end_is_heard_and_used(show, server, songs):
 
 def test_two_runs_are_compared_by_ear(show, server):
     tab = show("#runs")
-    until(tab, "document.querySelectorAll('#runs tbody tr').length === 4")
+    until(tab, "document.querySelectorAll('#runs .list li').length === 4")
     tab.get_by_label("One run").select_option("harp_church organ")
     tab.get_by_label("The other").select_option("harp_church organ-2")
     tab.get_by_label("Into").select_option("church organ")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gst_jax import bundled, data
+from gst_jax import bundled
 from gst_jax.config import ConfigError
 from gst_jax.conversion.translator import Translator
 from gst_jax.presentation import sections
@@ -88,10 +87,8 @@ class Models:
 
 def describe(name: str, run: RunDirectory) -> dict[str, Any]:
     """Return what a page shows of a run: its music, licence, and what was measured, as HTML that is ours."""
-    audio = [place if place == data.CORPUS else Path(place).name for place in run.audio_dirs]
-    music = "" if run.is_bundled else f"<p>Music: {html.escape(data.describe(audio))}.</p>"
     parts = [
-        f"<p>{_LICENCE if run.is_bundled else _OWN}</p>{music}<p>{sections.where(run)}</p>",
+        f"<p>{_LICENCE if run.is_bundled else _OWN}</p><p>{sections.where(run)}</p>",
         sections.evaluated(run),
         sections.held_out(run),
         sections.losses(run),

@@ -16,7 +16,8 @@ function row({ name, pair, bundled, converts, report }) {
     link("About", `#about/${place}`),
   ];
   const kind = bundled ? "comes along" : converts ? "trained here" : "has learned nothing yet";
-  return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, pair.join(" and ")), make("td", {}, kind), make("td", {}, ...links));
+  const about = make("p", {}, make("strong", {}, name), make("br"), `${pair.join(" and ")}, ${kind}`);
+  return make("li", { class: "card" }, about, make("div", { class: "row" }, ...links));
 }
 
 export function beginRuns() {
@@ -24,7 +25,11 @@ export function beginRuns() {
   const { one, other, to, song } = form.elements;
   let models = [];
   const pairOf = (select) => models.find(({ name }) => name === select.value)?.pair ?? [];
-  const direct = () => options(to, pairOf(one).filter((genre) => pairOf(other).includes(genre)).reverse());
+  const direct = () => {
+    const common = pairOf(one).filter((genre) => pairOf(other).includes(genre)).reverse();
+    options(to, common.length ? common : ["nothing in common"]);
+    form.querySelector("button").disabled = !common.length || one.value === other.value;
+  };
   one.onchange = direct;
   other.onchange = direct;
   form.onsubmit = safely(runs, async (event) => {
@@ -36,11 +41,12 @@ export function beginRuns() {
   });
   return safely(runs, async () => {
     models = await ask("/api/models");
-    const head = ["Run", "Genres", "", ""].map((text) => make(text ? "th" : "td", text ? { scope: "col" } : {}, text));
-    runs.querySelector(".list").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...models.map(row)));
+    runs.querySelector(".list").replaceChildren(...models.map(row));
     const names = models.filter(({ converts }) => converts).map(({ name }) => name);
     options(one, names);
-    options(other, names, other.value || names[1]);
+    const common = names.filter((name) => name !== one.value && models.find((model) => model.name === name).pair
+      .some((genre) => pairOf(one).includes(genre)));
+    options(other, names, other.value || common[0]);
     options(song, current() ? [LENT, OPENED] : [LENT]);
     direct();
   });
