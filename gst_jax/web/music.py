@@ -12,7 +12,7 @@ from typing import Any
 
 from gst_jax import config, data, sound
 from gst_jax.config import Config
-from gst_jax.data.genres import find_folders
+from gst_jax.data.genres import composed, find_folders
 from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.sound import AudioError
@@ -113,7 +113,7 @@ class Music:
             raise Refused("two genres are needed")
         places = [self._place(side) for side in sides]
         a, b = (place.name for place in places)
-        if data.genres.composed(a) == data.genres.composed(b):
+        if composed(a) == composed(b):
             raise Refused(f"both genres are called {a}; give one another name")
         audio_dirs = data.find_audio_dirs(sorted({str(place.parent) for place in places}))
         if any(

@@ -57,6 +57,7 @@ class Song:
     source: Path  # the file
     header: sound.Header | None  # None: not there yet
     used: float
+    lent: Ticket | None = None  # that looks for it
     first: dict[str, Any] | None = None  # the original, for the player
     whole: dict[str, Any] | None = None
     conversions: list[Conversion] = field(default_factory=list)
@@ -120,7 +121,7 @@ class Songs:
             sound.write_wave(source, lent.samples, lent.sample_rate, "FLOAT")
             song.header = sound.read_header(source)
 
-        self._queue.add(find)
+        song.lent = self._queue.add(find)
         return song
 
     def get(self, id: str) -> Song:
@@ -208,7 +209,7 @@ class Songs:
         """Do all that the queue does of one conversion; messages call the song by its name."""
         try:
             if song.header is None:
-                raise AudioError(f"no song could be found: {run.path.name} learned from music that is gone")
+                raise AudioError(f"no song was found: {song.lent.error if song.lent else ''}")
             ticket.what = "loading the model"
             made.folder.mkdir(exist_ok=True)
             translator = self._models.translator(run, made.to)
