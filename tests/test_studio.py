@@ -273,6 +273,22 @@ def test_a_conversion_that_cannot_be_gets_one_line(client, wanted):
     assert answer.status_code == 400 and "\n" not in answer.json()["error"]
 
 
+def test_two_runs_convert_a_song_that_they_did_not_learn_from(client, places, monkeypatch):
+    sound.write_wave(places / "held out.wav", noise(3), RATE)
+    monkeypatch.setattr(
+        songs.data, "sample_tracks", lambda run, count: dict.fromkeys(run.pair, [places / "held out.wav"])
+    )
+    runs = ["folk_jazz (bundled)", "folk_rock (bundled)"]
+    song = client.post("/api/comparisons", json={"runs": runs, "to": "folk"}).json()
+    path = f"/api/songs/{song['id']}"
+    shown = until(client, path, lambda shown: all(made["state"] not in BUSY for made in shown["conversions"]))
+    assert [made["error"] for made in shown["conversions"]] == ["", ""] and shown["seconds"] == 3.0
+    versions = client.get(f"{path}?player").json()["player"]["versions"]
+    assert [version["name"] for version in versions] == ["Original", *(f"Folk by {run}" for run in runs)]
+    for wrong in ({"runs": runs, "to": "jazz"}, {"runs": runs[:1] * 2, "to": "folk"}, {"runs": "both", "to": "folk"}):
+        assert client.post("/api/comparisons", json=wrong).status_code == 400
+
+
 def test_one_at_a_time_and_each_knows_its_place(client):
     gate, order = threading.Event(), []
     line = queue.Queue()

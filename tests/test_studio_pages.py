@@ -312,16 +312,20 @@ def test_a_training_to_its_end_is_heard_and_used(show, server, songs):
     assert "Church organ" in tab.locator(".player .version").nth(1).inner_text()
 
 
-def test_two_runs_are_compared_by_ear(show, server):
-    tab = show("#runs")
-    until(tab, "document.querySelectorAll('#runs .list li').length === 4")
-    tab.get_by_label("One run").select_option("harp_church organ")
-    tab.get_by_label("The other").select_option("harp_church organ-2")
-    tab.get_by_label("Into").select_option("church organ")
+def test_two_runs_are_compared_by_ear(show, songs):
+    tab = show()
+    take(tab, songs / "song.mp3")
+    until(tab, DONE)
+    tab.get_by_role("link", name="Runs").click()
+    until(tab, "document.querySelectorAll('#runs .list li').length >= 2")
+    tab.get_by_label("One run").select_option("folk_jazz (bundled)")
+    tab.get_by_label("The other").select_option("folk_rock (bundled)")
+    assert tab.get_by_label("Into").input_value() == "folk"
+    tab.locator("#runs select[name=song]").select_option("the one in Convert")
     tab.get_by_role("button", name="Compare").click()
-    until(tab, "document.querySelectorAll('#runs .version').length === 3")
+    until(tab, "document.querySelectorAll('#runs .version').length === 4")
     names = [text.partition("\n")[0] for text in tab.locator("#runs .version").all_inner_texts()]
-    assert names[1:] == ["2Church organ by harp_church organ", "3Church organ by harp_church organ-2"]
+    assert names == ["1Original", "2Jazz", "3Folk by folk_jazz (bundled)", "4Folk by folk_rock (bundled)"]
 
 
 def test_a_song_that_is_gone_is_said_to_be(show):

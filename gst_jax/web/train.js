@@ -154,7 +154,7 @@ async function update(state) {
   const { name } = state;
   if (!cards.has(name)) {
     cards.set(name, card(name));
-    list.append(cards.get(name).root);
+    list.prepend(cards.get(name).root);
   }
   const parts = cards.get(name);
   const works = state.state === "running" || state.state === "stopping";
@@ -181,7 +181,7 @@ async function update(state) {
 async function refresh() {
   const states = await ask("/api/trainings");
   pane.querySelector(".none").hidden = states.length > 0;
-  for (const state of states) await update(state);
+  for (const state of states.reverse()) await update(state); // the newest comes last, and stands first
   return states.some(({ state }) => state === "running" || state === "stopping");
 }
 
