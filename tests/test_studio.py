@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from gst_jax import sound
 from gst_jax.runs import atomic
 
 TestClient = pytest.importorskip("starlette.testclient", reason="pip install 'gst_jax[studio]'").TestClient
