@@ -22,7 +22,7 @@ from gst_jax.runs.atomic import replacing
 _SONG = flags.DEFINE_string("song", None, "sound file to convert to jazz", required=True)
 _PICTURE = flags.DEFINE_string("desktop", None, "PNG to write", required=True)
 _PHONE = flags.DEFINE_string("phone", None, "PNG to write, as on a phone in the dark", required=True)
-_LOOKS = {"light": (1000, 940), "dark": (390, 844)}
+_LOOKS = {"light": (1000, 1130), "dark": (390, 844)}
 _DONE = "document.querySelector('#convert .status').textContent.startsWith('Done')"
 
 

@@ -298,8 +298,8 @@ def test_a_training_to_its_end_is_heard_and_used(show, server, songs):
     look_over(tab, server, "A quick trial")
     until(tab, "document.querySelector('.training p')?.textContent === 'Finished.'", 300)
     newest = tab.locator(".training", has_text="Finished.")
-    assert newest.locator("figure").count() == 3  # the held-out curve
-    assert newest.locator(".version").count() >= 3  # the song, and it at several ages
+    until(tab, "document.querySelectorAll('.training')[0].querySelectorAll('figure').length === 3")  # the curve
+    until(tab, "document.querySelectorAll('.training')[0].querySelectorAll('.version').length >= 3")  # the ages
     newest.get_by_role("button", name="Play").click()
     until(tab, PLAYS)
     with tab.context.expect_page() as opening:
@@ -318,9 +318,10 @@ def test_two_runs_are_compared_by_ear(show, songs):
     until(tab, DONE)
     tab.get_by_role("link", name="Runs").click()
     until(tab, "document.querySelectorAll('#runs .list li').length >= 2")
-    tab.get_by_label("One run").select_option("folk_jazz (bundled)")
-    tab.get_by_label("The other").select_option("folk_rock (bundled)")
-    assert tab.get_by_label("Into").input_value() == "folk"
+    runs = tab.locator("#runs")
+    runs.get_by_label("One run").select_option("folk_jazz (bundled)")
+    runs.get_by_label("The other").select_option("folk_rock (bundled)")
+    assert runs.get_by_label("Into").input_value() == "folk"
     tab.locator("#runs select[name=song]").select_option("the one in Convert")
     tab.get_by_role("button", name="Compare").click()
     until(tab, "document.querySelectorAll('#runs .version').length === 4")
