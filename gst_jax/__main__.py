@@ -13,6 +13,7 @@ VERBS = {
     "train": "learn two genres, from your folders or the built-in music",
     "evaluate": "measure how good a run is",
     "report": "write the page on which a run is heard and seen",
+    "studio": "convert, train and listen in your browser",
     "export": "write a trained conversion for other programs",
     "bench": "measure how fast this machine is",
 }

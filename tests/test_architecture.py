@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = {path.stem for path in PACKAGE.glob("*.py") if ".run(main" in path.read_text(encoding="utf-8")}
 FRONT = {"__init__", "__main__"}  # the doors for Python and for a terminal: they open rooms when asked
 # A room imports only from rooms above it; JAX begins at learning.
-ROOMS = "types config runs sound corpus band data learning conversion evaluation presentation speed".split()
+ROOMS = "types config runs sound corpus band data learning conversion evaluation presentation speed web".split()
 JAX = {"jax", "flax", "optax", "orbax"}
 
 
@@ -100,5 +100,5 @@ def test_the_rooms_are_few_and_so_are_the_arrows_between_them():
         arrows |= {(room, room_of(module)) for module in imports_of(path)}
     arrows = {(room, other) for room, other in arrows if other not in {None, room} and room not in FRONT}
     rooms = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in FILES} - FRONT
-    # `report` lets a band play where there is one.
-    assert len(rooms) <= 19 and len(arrows) <= 75, (len(rooms), len(arrows))
+    # `report` lets a band play where there is one; the page of `web` does what seven commands do.
+    assert len(rooms) <= 21 and len(arrows) <= 85, (len(rooms), len(arrows))

@@ -44,7 +44,7 @@ def test_the_gate_installs_what_the_lock_says():
 @pytest.mark.parametrize("name", ["folk_jazz", "folk_rock"])
 def test_bundled_runs_are_in_the_repository(name):
     files = {path.name for path in gst_jax.bundled("pretrained")[name].iterdir()}
-    assert files == {"config.json", "fine_structure.npz", "generators.npz"}
+    assert files == {"config.json", "evaluation_test.json", "fine_structure.npz", "generators.npz"}
 
 
 def test_the_first_page_is_short_and_says_the_commands_of_the_gate():
@@ -67,6 +67,7 @@ def test_a_wheel_in_an_empty_folder_converts_by_name(tmp_path):
         opened.extractall(tmp_path / "installed")
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert "gst_jax/pretrained/README.md" in names  # the licence of the models
+    assert {f"gst_jax/web/studio.{suffix}" for suffix in ("html", "css", "js")} <= set(names)
     (tmp_path / "empty").mkdir()
     song = 0.1 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
     sound.write_wave(tmp_path / "empty" / "song.wav", song, 16_000)

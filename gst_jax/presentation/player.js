@@ -16,17 +16,22 @@ const Players = (() => {
 
   // What plays: all versions run together, and all but one are at silence.
   class Deck {
-    constructor(versions, seconds) {
-      Object.assign(this, { versions, seconds, chosen: 0, place: 0, loop: true, running: null });
+    constructor(versions, seconds, sounds = new Map()) {
+      Object.assign(this, { versions, seconds, sounds, chosen: 0, place: 0, loop: true, running: null });
       this.changed = () => {}; // called after every change that can be seen
     }
 
     async load() {
-      const decode = async (version) => {
-        const answer = await fetch(version.src);
+      const decode = async ({ src }) => {
+        const answer = await fetch(src);
+        if (!answer.ok) throw new Error("This sound is not here any more.");
         return context.decodeAudioData(await answer.arrayBuffer());
       };
-      this.buffers ??= await Promise.all(this.versions.map(decode));
+      const sound = (version) => {
+        if (!this.sounds.has(version.src)) this.sounds.set(version.src, decode(version));
+        return this.sounds.get(version.src);
+      };
+      this.buffers ??= await Promise.all(this.versions.map(sound));
     }
 
     async play() {
@@ -77,6 +82,14 @@ const Players = (() => {
 
     toggle() {
       return this.running || sounding === this ? this.pause() : this.play();
+    }
+
+    // Go on where another deck is, and sound in its place if it sounds.
+    follow(other) {
+      this.place = Math.min(other.position, this.seconds);
+      this.loop = other.loop;
+      this.changed();
+      if (other.running) this.play();
     }
 
     get position() {
@@ -149,9 +162,9 @@ const Players = (() => {
     return heights.map((height, x) => `M${x + 0.5} ${100 - height}V${100 + height}`).join("");
   }
 
-  function mount(root, data) {
+  // Build a player in an element.
+  function mount(root, data, deck = new Deck(data.versions, data.seconds)) {
     const { versions } = data;
-    const deck = new Deck(versions, data.seconds);
     const groups = grouped(versions);
     const wish = { strength: 1, band: false };
     const highest = Math.max(1, ...versions.flatMap((version) => version.peaks));
@@ -173,7 +186,7 @@ const Players = (() => {
     const strengthText = make("output");
     const strengthRow = make("label", { class: "strength" }, make("span", {}, "Strength"), strength, strengthText);
     const band = button("toggle", "Band");
-    const download = make("a", { class: "button download" }, "Download");
+    const downloads = make("span", { class: "row" });
     const wave = make("svg", { viewBox: "0 0 400 200", preserveAspectRatio: "none", "aria-hidden": "true" }, path);
     const stage = make("div", { class: "stage" }, wave, picture, cursor, place);
     const hint = data.hint ? [make("p", { class: "hint" }, data.hint)] : [];
@@ -182,7 +195,7 @@ const Players = (() => {
       make("div", { class: "row" }, play, time, heard, loop),
       make("div", { class: "versions", role: "group", "aria-label": `Versions of ${data.title}` }, ...choices),
       stage,
-      make("div", { class: "row tools" }, strengthRow, band, download),
+      make("div", { class: "row tools" }, strengthRow, band, downloads),
     );
     root.setAttribute("aria-label", data.title);
 
@@ -209,9 +222,11 @@ const Players = (() => {
       strength.setAttribute("aria-valuetext", strengthText.textContent);
       band.hidden = !group.hasBand;
       band.setAttribute("aria-pressed", Boolean(version.band));
-      download.href = version.src;
-      download.download = version.file;
-      download.setAttribute("aria-label", `Download ${words.join(", ")}, of ${data.title}`);
+      const links = version.links ?? [{ text: "Download", href: version.src, download: version.file }];
+      downloads.replaceChildren(...links.map(({ text, href, download }) => {
+        const label = `${text} ${words.join(", ")}, of ${data.title}`;
+        return make("a", { class: "button download", href, download, "aria-label": label }, text);
+      }));
     }
 
     // Draw what time changes, as long as it does.
@@ -232,7 +247,14 @@ const Players = (() => {
     };
     const player = {
       root, data, deck,
-      toggle: () => deck.toggle(),
+      toggle: async () => {
+        try {
+          await deck.toggle();
+        } catch (error) {
+          deck.pause();
+          heard.textContent = error.message;
+        }
+      },
       choose: (number) => groups[number] && pick(groups[number]),
       step: (seconds) => deck.seek(deck.position + seconds),
       loop: () => deck.setLoop(!deck.loop),
@@ -254,6 +276,25 @@ const Players = (() => {
     pick(groups.find(({ name }) => name === first.name));
     add(player);
     return player;
+  }
+
+  // Put a player in the place of another one, which sounds until its successor can.
+  async function replace(player, data) {
+    const deck = new Deck(data.versions, data.seconds, player.deck.sounds);
+    if (player.deck.running) await deck.load();
+    if (!players.includes(player)) return; // by another one, meanwhile
+    if (data.versions.length === player.data.versions.length) { // a new one is heard at once, else what was
+      data.versions.forEach((version, number) => { version.chosen = number === player.deck.chosen; });
+    }
+    remove(player);
+    mount(player.root, data, deck);
+    deck.follow(player.deck);
+  }
+
+  function remove(player) {
+    players.splice(players.indexOf(player), 1);
+    if (active === player) active = null;
+    player.root.replaceChildren();
   }
 
   // Have the keys reach a player, when it is the last one that was touched.
@@ -286,8 +327,8 @@ const Players = (() => {
   }
 
   document.addEventListener("keydown", onKey);
-  for (const root of document.querySelectorAll(".player")) {
-    mount(root, JSON.parse(root.querySelector("script").textContent));
+  for (const content of document.querySelectorAll(".player > script")) {
+    mount(content.parentElement, JSON.parse(content.textContent));
   }
-  return { Deck, add, button, make, mount, players };
+  return { Deck, add, button, make, mount, players, remove, replace };
 })();

@@ -43,29 +43,31 @@ class Version:
     chosen: bool = False  # what the player begins with; else the first
 
 
-def entry(version: Version, file: str) -> dict[str, Any]:
+def entry(version: Version, file: str, src: str | None = None) -> dict[str, Any]:
     """Return a version as `player.js` plays it: its sound, its gain to one loudness, what it looks like.
 
-    The sound is a data: URL; a page that is served may as well name a file. Decoders leave some silence before an
-    MP3, the same before each, so that versions stay together.
+    Decoders leave some silence before an MP3, the same before each, so that versions stay together.
 
     Args:
         version: to be played.
         file: how the name of its download begins.
+        src: URL of the same sound, of a page that is served; None puts an MP3 into the page.
     """
     samples = np.asarray(version.samples, np.float32)
     rate = min(version.sample_rate, _HIGHEST_RATE)
-    waveform = sound.resample(sound.mono(samples.reshape(len(samples), -1)), version.sample_rate, rate)
-    gain = loudness.gain_to_reference(loudness.gating_blocks(waveform, rate), rate)
+    samples = sound.resample(samples.reshape(len(samples), -1), version.sample_rate, rate)
+    waveform = sound.mono(samples)
+    heard = waveform if src is None else samples  # whose channels are all played
+    gain = loudness.gain_to_reference(loudness.gating_blocks(heard, rate), rate)
     strength = [] if version.strength in (None, 1) else [f"{version.strength:g}"]
     words = [file, *version.name.lower().split(), *strength, *(["band"] if version.has_band else [])]
     return {
         "name": version.name,
         "note": version.note,
         "seconds": round(len(waveform) / rate, 3),
-        "src": data_url(_mp3(waveform, rate), "audio/mpeg"),
+        "src": data_url(_mp3(waveform, rate), "audio/mpeg") if src is None else src,
         "gain": round(20 * float(np.log10(gain)), 2),
-        "peaks": _peaks(gain * waveform),
+        "peaks": _peaks(gain * heard),
         "picture": data_url(_webp(spectrogram(gain * waveform, rate)), "image/webp"),
         "file": "_".join(words) + ".mp3",
         **({} if version.strength is None else {"strength": version.strength}),
@@ -138,7 +140,7 @@ def _mp3(waveform: Array, rate: int) -> bytes:
 
 
 def _peaks(waveform: Array) -> list[int]:
-    """Return the highest sample in each column of the waveform, in hundredths of full scale, rounded up."""
+    """Return the highest sample in each column of a waveform, [N] or [N, C], in hundredths of full scale."""
     columns = np.array_split(np.abs(waveform), min(_COLUMNS, len(waveform)))
     return [math.ceil(100 * float(column.max())) for column in columns]
 

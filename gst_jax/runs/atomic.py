@@ -24,7 +24,7 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
         OSError: when the target's folder cannot be written to, or the disk is full.
     """
     target = Path(target)
-    temporary = target.with_name(f".gst_jax-{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    temporary = target.with_name(_free_name())
     try:
         yield temporary
         temporary.replace(target)
@@ -33,6 +33,17 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch(parent: str | os.PathLike[str]) -> Iterator[Path]:
+    """Hand out a new folder that only this user can read; in the end it is removed, with all that it holds."""
+    folder = Path(parent, _free_name())
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(target: str | os.PathLike[str], text: str) -> None:
@@ -49,6 +60,11 @@ def sweep(folder: str | os.PathLike[str]) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _free_name() -> str:
+    """Return a name that nothing has, and that `sweep` knows."""
+    return f".gst_jax-{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
 
 
 def _machine() -> str:

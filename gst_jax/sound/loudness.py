@@ -40,7 +40,7 @@ def gating_edges(length: int, sample_rate: int) -> list[int]:
 
 
 def gating_blocks(waveform: Array, sample_rate: int) -> list[Array]:
-    """Cut a whole sound [N] into equal parts of half a second or so, for `gain_to_reference`."""
+    """Cut a whole sound [N] or [N, C] into equal parts of half a second or so, for `gain_to_reference`."""
     return np.split(waveform, gating_edges(len(waveform), sample_rate)[1:-1])
 
 
@@ -48,13 +48,15 @@ def gain_to_reference(blocks: Iterable[Array], sample_rate: int) -> float:
     """Return the factor that brings sound to the level of `REFERENCE`, pauses and quiet passages left out.
 
     Args:
-        blocks: [n] each, of `GATING_BLOCK` seconds or so, which together are the whole sound.
+        blocks: [n] or [n, C] each, of `GATING_BLOCK` seconds or so, which together are the whole sound.
         sample_rate: Hz.
 
     Returns:
         The factor; 1 for silence, and never over 30 dB.
     """
-    energies, sizes = np.array([(energy(block[:, None], sample_rate), len(block)) for block in blocks]).T
+    energies, sizes = np.array(
+        [(energy(block.reshape(len(block), -1), sample_rate), len(block)) for block in blocks]
+    ).T
     loud = energies > _AUDIBLE * sizes
     if not loud.any():
         return 1.0
