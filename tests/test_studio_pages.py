@@ -300,7 +300,7 @@ def test_a_training_to_its_end_is_heard_and_used(show, server, songs):
     newest = tab.locator(".training", has_text="Finished.")
     until(tab, "document.querySelectorAll('.training')[0].querySelectorAll('figure').length === 3")  # the curve
     until(tab, "document.querySelectorAll('.training')[0].querySelectorAll('.version').length >= 3")  # the ages
-    newest.get_by_role("button", name="Play").click()
+    newest.locator(".play").click()
     until(tab, PLAYS)
     with tab.context.expect_page() as opening:
         newest.get_by_role("link", name="Report").click()
