@@ -463,7 +463,7 @@ def test_what_is_known_of_a_training_lies_in_its_run(places, audio_dir):
 
 
 class Slow(subprocess.Popen):
-    """In place of a training: a process that ends some seconds after Ctrl-C, with the status that a training has then."""
+    """In place of a training: a process that ends some seconds after Ctrl-C, as a training does."""
 
     commands: list = []
 
