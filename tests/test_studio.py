@@ -463,7 +463,7 @@ def test_what_is_known_of_a_training_lies_in_its_run(places, audio_dir):
 
 
 class Slow(subprocess.Popen):
-    """In place of a training: a process that ends at Ctrl-C with the status that a training has then."""
+    """In place of a training: a process that ends some seconds after Ctrl-C, as a training does."""
 
     commands: list = []
 
@@ -471,7 +471,7 @@ class Slow(subprocess.Popen):
         self.commands.append(command)
         code = (  # where the tests run in a shell's background, Ctrl-C is off
             "import signal, sys, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            "try: print(1, flush=True), time.sleep(60)\nexcept KeyboardInterrupt: sys.exit(130)"
+            "try: print(1, flush=True), time.sleep(60)\nexcept KeyboardInterrupt: time.sleep(3), sys.exit(130)"
         )
         options = options | {"stdout": subprocess.PIPE}
         super().__init__([sys.executable, "-c", code, *command[3:]], **options)

@@ -136,7 +136,7 @@ class Trainings:
             return {"curve": "", "ages": None}
         run = RunDirectory.open(self._folder / name)
         ages = sections.stored(run.ages)
-        title = f"{run.pair[0].capitalize()} to {run.pair[1]}, as the run grew"
+        title = f"{run.pair[0].capitalize()} to {run.pair[1]}, as {name} grew"
         noted = [*ages[:-1], *(part | {"chosen": True} for part in ages[-1:])]
         return {"curve": sections.held_out(run), "ages": player(title, noted) if ages else None}
 
