@@ -77,6 +77,20 @@ def content(measured: str) -> str:
     return across({name: part for file in files for name, part in file["directions"].items()}, rows, cell)
 
 
+def cost() -> str:
+    """What a band costs: times real time without and with it, and the seconds that its two halves take."""
+    rows = [
+        [f"{song}, to {target}"]
+        + [f"{figures[f'times real time {name}']:.0f}" for name in ("without", "with")]
+        + [f"{figures[name]:.1f}" for name in ("hearing", "playing", "with, processor")]
+        for song, targets in read("band_cost.json")["songs"].items()
+        for target, figures in targets.items()
+    ]
+    return table(
+        ["", "times real time without", "with", "s hearing", "s playing", "s of processor time in all"], rows
+    )
+
+
 def borrowed_called() -> str:
     """The outside judge's distance to the target and how far its tag rose, with borrowed bars."""
 

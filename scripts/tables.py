@@ -327,6 +327,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "band_recordings": band_tables.joined,
     "band_content, alone": functools.partial(band_tables.content, "alone"),
     "band_content, mix": functools.partial(band_tables.content, "mix"),
+    "band_cost": band_tables.cost,
     "borrowed, called": band_tables.borrowed_called,
     "borrowed, fit": band_tables.borrowed_fit,
     "borrowed, copying": band_tables.borrowed_copying,

@@ -88,7 +88,7 @@ class Models:
 def describe(name: str, run: RunDirectory) -> dict[str, Any]:
     """Return what a page shows of a run: its music, licence, and what was measured, as HTML that is ours."""
     parts = [
-        f"<p>{_LICENCE if run.is_bundled else _OWN}</p><p>{sections.where(run)}</p>",
+        f"<p>{_LICENCE}</p>" if run.is_bundled else f"<p>{_OWN}</p><p>{sections.where(run)}</p>",
         sections.evaluated(run),
         sections.held_out(run),
         sections.losses(run),
