@@ -1,11 +1,14 @@
 import importlib.metadata
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
+import tracemalloc
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ import pytest
 import gst_jax
 from gst_jax.config import Config, ConfigError
 from gst_jax.runs import provenance, startup
+from gst_jax.runs.arrays import read_arrays
 from gst_jax.runs.atomic import replacing, sweep, write_text
 from gst_jax.runs.directory import RunDirectory, cache_dir
 
@@ -259,3 +263,84 @@ def test_peak_memory_is_that_of_this_process():
     block = np.ones(30_000_000)  # 240 MB
     assert block.sum() == 30_000_000
     assert before + 150 < provenance.peak_memory_mb() < before + 600 or before > 400
+
+
+def npy(header, content=b""):
+    """Return an array file with any header."""
+    text = repr(header).encode("latin1")
+    text += b" " * (-(10 + len(text) + 1) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + content
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.abort, ()
+
+
+FLOATS = {"descr": "<f4", "fortran_order": False, "shape": (2,)}
+HOSTILE = {
+    "no archive": b"hello",
+    "a pickle alone": pickle.dumps({"a": 1}),
+    "no array": {"ab/kernel.npy": b"hello"},
+    "a header of a terabyte": {"ab/kernel.npy": npy(FLOATS | {"shape": (10**11, 3)})},
+    "a shape below zero": {"ab/kernel.npy": npy(FLOATS | {"shape": (-2, -3)})},
+    "a bomb": {"ab/kernel.npy": npy(FLOATS | {"shape": (2 * 10**6,)}, bytes(8 * 10**6))},
+    "less than the header says": {"ab/kernel.npy": npy(FLOATS, bytes(7))},
+    "objects, which are pickles": {"ab/kernel.npy": npy(FLOATS | {"descr": "|O"}, pickle.dumps([Bomb()]))},
+    "code for a header": {"ab/kernel.npy": npy(FLOATS)[:10] + b"__import__('os').abort()"},
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_model_file_is_refused_and_nothing_in_it_runs(tmp_path, kind):
+    path = tmp_path / "best.npz"
+    if isinstance(HOSTILE[kind], bytes):
+        path.write_bytes(HOSTILE[kind])
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in HOSTILE[kind].items():
+                archive.writestr(name, content)
+    tracemalloc.start()
+    with pytest.raises(ConfigError, match="is damaged or no part of a model"):
+        read_arrays(path, "ab")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6
+
+
+def test_names_in_an_archive_are_no_paths(tmp_path):
+    """Nothing is unpacked, so one that points elsewhere is a name like any other."""
+    path = tmp_path / "best.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("ab/../../outside.npy", npy(FLOATS, bytes(8)))
+    assert list(read_arrays(path, "ab")) == ["ab/../../outside"]
+    assert sorted(tmp_path.parent.rglob("outside*")) == []
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_arrays_are_read_as_they_were_written(tmp_path, rng, save):
+    arrays = {"ab/a": rng.random((3, 4), np.float32), "ab/b": np.asfortranarray(rng.random((2, 3)))}
+    arrays["ba/c"] = rng.random(0)
+    save(tmp_path / "best.npz", **arrays)
+    for beginning in ("", "ab"):
+        found = read_arrays(tmp_path / "best.npz", beginning)
+        assert sorted(found) == [name for name in arrays if name.startswith(beginning)]
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, arrays[name])
+            assert array.dtype == arrays[name].dtype
+
+
+def test_a_hostile_config_is_refused_in_a_line(tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree("pretrained/folk_rock", run)
+    good = json.loads((run / "config.json").read_text())
+    texts = ["[1]", "[" * 100_000, '{"pair": 1}', "\0"]
+    texts += [json.dumps(good | {key: 7}) for key in ("pair", "config", "statistics", "audio_dirs")]
+    texts += [
+        json.dumps(good | {"pair": pair}) for pair in (["../x", "y"], ["a", "b/c"], ["..", "b"], ["a", ""], [1, 2])
+    ]
+    for text in texts:
+        (run / "config.json").write_text(text)
+        with pytest.raises(ConfigError, match="is damaged or not of this program") as refused:
+            RunDirectory.open(run)
+        assert "\n" not in str(refused.value)

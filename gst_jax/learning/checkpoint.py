@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import os
 import shutil
 import warnings
@@ -26,6 +27,7 @@ from orbax.checkpoint import v1 as ocp
 
 from gst_jax import data
 from gst_jax.learning import cyclegan, processes
+from gst_jax.runs.arrays import read_arrays
 from gst_jax.runs.atomic import replacing, write_text
 from gst_jax.runs.directory import RunDirectory
 
@@ -129,6 +131,7 @@ def load_generator(run: RunDirectory, direction: str) -> cyclegan.Parameters:
 
     Raises:
         CheckpointError: when there is no checkpoint, none is whole, or it is of another model.
+        ConfigError: when the file that holds it is damaged.
     """
     for path in (run.best, run.generators):
         if path.exists():
@@ -196,11 +199,10 @@ def digest(generators: dict[str, cyclegan.Parameters]) -> str:
 
 def _read_generator(path: Path, abstract: cyclegan.Parameters, direction: str) -> cyclegan.Parameters:
     """Read one generator of `write_generators` as float32."""
-    with np.load(path) as stored:
-        found = {name: stored[name] for name in stored.files if name.startswith(direction)}
     expected = {
         _name(leaf_path, direction): leaf.shape for leaf_path, leaf in jax.tree.leaves_with_path(abstract[direction])
     }
+    found = read_arrays(path, direction, largest=max(map(math.prod, expected.values())))
     if {name: array.shape for name, array in found.items()} != expected:
         raise CheckpointError(f"{path} is of another model than config.json beside it describes; put both back")
     return jax.tree_util.tree_map_with_path(

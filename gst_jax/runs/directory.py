@@ -17,9 +17,12 @@ import platformdirs
 
 from gst_jax import bundled, config
 from gst_jax.config import Config, ConfigError
+from gst_jax.runs.arrays import read_arrays
 from gst_jax.runs.atomic import replacing, write_text
 from gst_jax.types import Array
 
+# What reading a file as if it were a run's config.json raises where it is none.
+_NOT_OURS = (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError)
 _SETTINGS = "config.json"
 
 
@@ -60,7 +63,7 @@ class RunDirectory:
             provenance = tree["provenance"]
             return cls(
                 path=Path(path),
-                pair=(tree["pair"][0], tree["pair"][1]),
+                pair=(_genre(tree["pair"][0]), _genre(tree["pair"][1])),
                 config=config.from_dict(config.upgraded(tree["config"])),
                 statistics={
                     genre: Statistics(**{name: tuple(values) for name, values in part.items()})
@@ -75,7 +78,14 @@ class RunDirectory:
                 f"{path} is not a run directory: it has no readable {_SETTINGS}; train one with gst_jax train, or "
                 f"take a bundled one: {', '.join(runs)}"
             ) from error
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        except (
+            json.JSONDecodeError,
+            UnicodeDecodeError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise ConfigError(f"{file} is damaged or not of this program: {error!r}") from error
 
     @staticmethod
@@ -184,12 +194,12 @@ class RunDirectory:
         """Return the fine structures [M + 1, F] of the two genres, in the order of the pair.
 
         Raises:
-            ConfigError: when there are none.
+            ConfigError: when there are none, or they are damaged.
         """
         try:
-            with np.load(self._fine_structures) as stored:
-                return stored["arr_0"], stored["arr_1"]
-        except FileNotFoundError as error:
+            stored = read_arrays(self._fine_structures)
+            return stored["arr_0"], stored["arr_1"]
+        except (FileNotFoundError, KeyError) as error:
             raise ConfigError(
                 f"{self.path} holds no {self._fine_structures.name}: it is of an older version of gst_jax; train it "
                 "again with gst_jax train"
@@ -225,6 +235,13 @@ def bundled_run(to: str) -> str:
         options = " or ".join(f"--run={name}" for name in names)
         raise ConfigError(f"--to={to} needs one of the runs that convert to it: {options}")
     return names[0]
+
+
+def _genre(name: str) -> str:
+    """Return the name of a genre, which becomes a part of the names of files."""
+    if not name or name.startswith(".") or set(name) & set("/\\\0"):
+        raise TypeError(f"no genre is called {name!r}")
+    return name
 
 
 def _audio_dirs(tree: dict[str, Any]) -> tuple[str, ...]:
