@@ -256,6 +256,26 @@ def test_a_batch_that_is_not_finite_changes_nothing_and_is_counted(compiled):
     assert_trees_equal((state.parameters, state.ema, state.opt_state.inner_state.acc_grads), kept)
 
 
+@pytest.fixture(scope="module")
+def compiled_frames():
+    """Compile the step of small frame networks, one batch an update."""
+    batch = batch_of(np.random.default_rng(0), frames=32, mels=FRAMES.audio.n_mels)
+    return cyclegan.train_step.lower(cyclegan.init_state(FRAMES), batch, FRAMES).compile()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("part", PARTS)
+def test_a_number_that_is_not_finite_changes_nothing_wherever_it_comes_in(compiled_frames, part, bad):
+    batch = batch_of(np.random.default_rng(7), frames=32, mels=FRAMES.audio.n_mels)
+    state, _ = compiled_frames(cyclegan.init_state(FRAMES), batch)
+    adam = state.opt_state.inner_state.inner_opt_state
+    kept = jax.tree.map(np.array, (state.parameters, state.ema, adam))
+    batch[part][1, 2, 7] = bad
+    state, _ = compiled_frames(state, batch)
+    assert int(state.skipped) == 1 and int(state.step) == 2 and int(state.updates) == 1
+    assert_trees_equal((state.parameters, state.ema, state.opt_state.inner_state.inner_opt_state), kept)
+
+
 def test_an_update_at_once_is_that_of_multisteps():
     """Of `optax.MultiSteps` with one step to an update, also where a gradient is not finite."""
     training = dataclasses.replace(SMOKE.training, accumulation_steps=1)
@@ -297,6 +317,23 @@ def test_products_of_rounded_factors_learn_alike():
     for exact, rounded in zip(*found, strict=True):
         assert 0.99 < exact @ rounded / np.linalg.norm(exact) / np.linalg.norm(rounded) < 1
     np.testing.assert_allclose(found[1][2], found[0][2], rtol=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_20000_updates_stay_finite(precision):
+    """On batches of which one in a hundred holds NaN or infinity; these are skipped and counted."""
+    settings = dataclasses.replace(FRAMES, training=dataclasses.replace(FRAMES.training, precision=precision))
+    rng = np.random.default_rng(10)
+    batches = [batch_of(rng, frames=32, mels=settings.audio.n_mels) for _ in range(100)]
+    batches[17]["a"][0, 3, 5], batches[58]["real_b"][1, 2, 7] = np.nan, np.inf
+    step = cyclegan.train_step.lower(cyclegan.abstract_state(settings), batches[0], settings).compile()
+    state = cyclegan.init_state(settings)
+    for number in range(20_400):
+        state, _ = step(state, batches[number % 100])
+    assert int(state.skipped) == 408 and int(state.updates) == 19_992
+    for path, leaf in jax.tree.leaves_with_path((state.parameters, state.ema)):
+        assert np.isfinite(leaf).all() and np.abs(leaf).max() < 100, jax.tree_util.keystr(path)
 
 
 @pytest.mark.slow

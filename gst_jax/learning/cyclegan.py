@@ -54,8 +54,11 @@ def make_optimizer(training: TrainingConfig) -> optax.GradientTransformation:
 def _skip_not_finite(
     gradient: jax.Array, updates: jax.Array, parameters: jax.Array | None
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Do what `optax.skip_not_finite` does, but for a count of the numbers: in a third of the time."""
-    skip = ~jnp.isfinite(jnp.max(jnp.abs(gradient)))
+    """Do what `optax.skip_not_finite` does, but for a count of the numbers: in a third of the time.
+
+    A sum keeps what is not finite; XLA's maximum on a CPU loses it.
+    """
+    skip = ~jnp.isfinite(jnp.vdot(gradient, gradient))
     return skip, {"should_skip": skip, "num_not_finite": skip.astype(jnp.int32)}
 
 
