@@ -46,8 +46,7 @@ _RENAMED: dict[str, tuple[str, dict[Any, str]]] = {
     "loss.logistic": ("loss.adversarial_loss", {True: "logistic", False: "least_squares"}),
 }
 # What held before there was such a setting: every song was taken for its genre, as it was.
-BEFORE: dict[str, dict[str, float | str]]
-BEFORE = {"model": {"song_share": 0.0}, "data": {"disturbance": 0.0}, "training": {"precision": "float32"}}
+BEFORE = {"model": {"song_share": 0.0}, "data": {"disturbance": 0.0}}
 _SEPARATORS = frozenset("/\\")  # of folders, in paths
 
 

@@ -109,7 +109,8 @@ def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progre
         _write_shape(file, (0, audio.n_mels))
         for path in _shown(plan, plan.paths, progress):
             try:
-                reason, copies = _take(plan, path, audio, semitones, file, totals, fit)
+                taken = _shared(plan.part(path), file, totals, fit)
+                reason, copies = taken or _decode(plan, path, audio, semitones, file, totals, fit)
             except AudioError as error:
                 bad[path] = error
                 continue
@@ -185,23 +186,17 @@ def _decode(
     return "", copies
 
 
-def _take(
-    plan: Plan,
-    path: Path,
-    audio: AudioConfig,
-    semitones: int,
-    file: BinaryIO,
-    totals: Levels,
-    fit: fine_structure.Fit,
-) -> tuple[str, list[tuple[int, int, int]]]:
-    """Do as `_decode`, with what `write_share` decoded where it did."""
-    part, first = plan.part(path), totals.frames
+def _shared(
+    part: Path, file: BinaryIO, totals: Levels, fit: fine_structure.Fit
+) -> tuple[str, list[tuple[int, int, int]]] | None:
+    """Append what `write_share` decoded of a track, and return as `_decode`; None where it decoded nothing."""
+    first = totals.frames
     try:
         frames = np.load(part.with_suffix(".npy"), mmap_mode="r")
         with part.open("rb") as opened, np.load(opened) as stored:
             told = dict(stored)
     except (FileNotFoundError, EOFError, ValueError, BadZipFile):  # none, or after a power cut damaged
-        return _decode(plan, path, audio, semitones, file, totals, fit)
+        return None
     for start in range(0, len(frames), _AT_A_TIME):
         block = frames[start : start + _AT_A_TIME]
         file.write(block.data)

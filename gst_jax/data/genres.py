@@ -15,8 +15,17 @@ import numpy as np
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig, DataConfig
-from gst_jax.data import cache
-from gst_jax.data.cache import BadFiles, Folders, Plan, Skipped, refuse, require_any, too_short, write_cache
+from gst_jax.data.cache import (
+    BadFiles,
+    Folders,
+    Plan,
+    Skipped,
+    refuse,
+    require_any,
+    too_short,
+    write_cache,
+    write_share,
+)
 from gst_jax.data.team import ALONE, Team
 from gst_jax.runs.directory import Statistics
 from gst_jax.sound import AudioError
@@ -116,7 +125,7 @@ def load_genres(
     plans = [part for part in found if isinstance(part, Plan)]
     if team.count > 1:
         for plan in plans:
-            cache.write_share(plan, audio, data.speed_semitones, team, progress)
+            write_share(plan, audio, data.speed_semitones, team, progress)
         team.wait("all tracks are decoded")
     if team.index > 0:
         team.wait("the cache is whole")

@@ -29,11 +29,11 @@ def read_arrays(path: Path, beginning: str = "", largest: int = 1_000_000) -> di
         FileNotFoundError: when there is no such file.
         ConfigError: when it is damaged, or something else.
     """
-    try:
+    try:  # an archive that is encrypted, or packed in a rare way, is a RuntimeError
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.startswith(beginning) and name.endswith(".npy")]
             return {name.removesuffix(".npy"): _read(archive.open(name), largest) for name in names}
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise ConfigError(
             f"{path} is damaged or no part of a model ({error}); put the original back, or train again"
         ) from error

@@ -78,14 +78,7 @@ class RunDirectory:
                 f"{path} is not a run directory: it has no readable {_SETTINGS}; train one with gst_jax train, or "
                 f"take a bundled one: {', '.join(runs)}"
             ) from error
-        except (
-            json.JSONDecodeError,
-            UnicodeDecodeError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-        ) as error:
+        except _NOT_OURS as error:
             raise ConfigError(f"{file} is damaged or not of this program: {error!r}") from error
 
     @staticmethod

@@ -118,13 +118,17 @@ class Queue:
 
 
 def _do(work: Callable[[Ticket], Any], ticket: Ticket) -> Any:
+    """Do a piece of work; what it warns of goes to its page where it is of the sound, else to the terminal."""
     with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("ignore")
         warnings.simplefilter("always", AudioWarning)
         try:
             return work(ticket)
         finally:
-            ticket.notes = list(dict.fromkeys(str(warning.message) for warning in said))
+            ours = [warning for warning in said if issubclass(warning.category, AudioWarning)]
+            ticket.notes = list(dict.fromkeys(str(warning.message) for warning in ours))
+            for warning in said:
+                if warning not in ours:
+                    terminal.say(f"{warning.category.__name__}: {warning.message}")
 
 
 def _tell(future: Future[Any]) -> None:
