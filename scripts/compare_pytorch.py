@@ -1,16 +1,18 @@
-"""Compare the train step with PyTorch's: first that both compute the same, then how long each takes.
+"""Compare a train step with PyTorch's: first that both compute the same, then how long each takes.
 
     pip install -e '.[bench]'
-    python scripts/compare_pytorch.py --rounds=12 --out=results/bench_pytorch.json
+    python scripts/compare_pytorch.py --out=results/bench_pytorch.json
+    python scripts/compare_pytorch.py --config=configs/pictures.toml --out=results/bench_pytorch_pictures.json
 
-The networks, losses, batch, accumulation and optimizer are those of configs/pictures.toml, written with torch.nn.
-PyTorch competes four times: eager and compiled, in its default layout and in channels-last. Each contestant has a
-process of its own with the same threads. They make one update each in turn, so that whatever else the machine does
-slows all of them alike.
+The networks, losses, batch, accumulation and optimizer are those of the config, written with torch.nn. PyTorch
+competes in each way that may be its fastest: eager and compiled, in the layouts there are, in float32 and with
+bfloat16 by autocast. Each contestant has a process of its own with the same threads. They make their updates in
+turn, so that whatever else the machine does slows all of them alike.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -27,13 +29,24 @@ from gst_jax import config
 from gst_jax.runs import provenance, startup
 from gst_jax.runs.atomic import write_text
 
-RIVALS = ("eager", "eager channels-last", "compiled", "compiled channels-last")
-OURS = "gst_jax"
+CONTESTANTS = {
+    "frames": (
+        *("gst_jax", "eager", "eager products", "compiled products", "compiled products max-autotune"),
+        *("gst_jax bfloat16", "eager bfloat16", "eager products bfloat16", "compiled products bfloat16"),
+        "compiled products max-autotune bfloat16",
+    ),
+    "pictures": (
+        *("gst_jax", "eager", "eager channels-last", "compiled", "compiled channels-last"),
+        *("compiled max-autotune channels-last", "eager channels-last bfloat16", "compiled channels-last bfloat16"),
+    ),
+}
+OURS, ROUNDED = "gst_jax", "bfloat16"
 # Against PyTorch in float64, see `pytorch_step.errors`. A rectifier or an absolute error within rounding of zero
 # turns one element's whole derivative around, in float32 PyTorch as well, so gradients come no closer than this.
 TOLERANCES = {"outputs": 1e-5, "losses": 1e-5, "gradients": 2e-2}
 
 _ROUNDS = flags.DEFINE_integer("rounds", 15, "updates of each contestant", lower_bound=1)
+_CONFIG = flags.DEFINE_string("config", None, "TOML file of settings (default: frames)")
 _OUT = flags.DEFINE_string("out", None, "JSON file to write", required=True)
 _WORKER = flags.DEFINE_string("worker", None, "for the script itself: be this contestant")
 _FOLDER = flags.DEFINE_string("folder", None, "for the script itself: where contestants leave files for one another")
@@ -42,13 +55,13 @@ _FOLDER = flags.DEFINE_string("folder", None, "for the script itself: where cont
 def main() -> None:
     """Let the contestants step in turn, or be one of them."""
     startup.prepare()
-    settings = config.load("configs/pictures.toml")
+    settings = config.load(_CONFIG.value)
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if _WORKER.value:
         work(_WORKER.value, settings, Path(_FOLDER.value), threads)
         return
     with tempfile.TemporaryDirectory() as folder:
-        contestants = {name: Worker(name, folder) for name in (OURS, *RIVALS)}
+        contestants = {name: Worker(name, folder) for name in CONTESTANTS[settings.model.architecture]}
         equality = json.loads((Path(folder) / "equality.json").read_text())
         show_equality(equality)
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
@@ -71,6 +84,9 @@ def show_equality(equality: dict) -> None:
         print(f"  {kind:10s} gst_jax {ours:.1e}   PyTorch float32 {theirs:.1e}   tolerance {tolerance:.1e}")
         if not ours < tolerance:
             sys.exit(f"gst_jax and PyTorch compute different {kind}")
+        if "ours rounded" in equality:
+            ours, theirs = equality["ours rounded"][kind], equality["torch rounded"][kind]
+            print(f"  {'':10s} in {ROUNDED}: gst_jax {ours:.1e}   PyTorch {theirs:.1e}")
 
 
 def summary(times: dict[str, list[tuple[float, float]]]) -> dict:
@@ -86,13 +102,25 @@ def summary(times: dict[str, list[tuple[float, float]]]) -> dict:
         print(
             f"{name:24s} median {median:6.0f} ms   10-90 % {low:.0f}-{high:.0f}   least {least:.0f}   cpu {cpu:.0f}"
         )
-    rivals = [name for name in rows if name != OURS]
-    ratios = {}
+    return {"step": rows, "ratios": {"float32": ratios(rows, (ROUNDED,)), "any precision": ratios(rows, ())}}
+
+
+def ratios(rows: dict[str, dict[str, float]], without: tuple[str, ...]) -> dict:
+    """Print and return how many times as fast our best is as PyTorch's, of the contestants without some words."""
+    found = {}
+    names = [name for name in rows if not set(without) & set(name.split())]
     for kind in ("median_ms", "min_ms", "median_cpu_ms"):
-        best = min(rivals, key=lambda name, kind=kind: rows[name][kind])
-        ratios[kind] = {"best_rival": best, "ratio": rows[best][kind] / rows[OURS][kind]}
-        print(f"{kind:14s} gst_jax is {ratios[kind]['ratio']:.2f} times as fast as PyTorch at its best ({best})")
-    return {"step": rows, "ratios": ratios}
+        ordered = sorted(names, key=lambda name, kind=kind: rows[name][kind])
+        ours = next(name for name in ordered if is_ours(name))
+        best = next(name for name in ordered if not is_ours(name))
+        found[kind] = {"ours": ours, "best_rival": best, "ratio": rows[best][kind] / rows[ours][kind]}
+        print(f"{kind:14s} {ours} is {found[kind]['ratio']:.2f} times as fast as PyTorch at its best ({best})")
+    return found
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a contestant is not PyTorch."""
+    return name.split()[0] == OURS
 
 
 class Worker:
@@ -131,7 +159,7 @@ def work(name: str, settings: config.Config, folder: Path, threads: int) -> None
     shape = (settings.training.batch_size, frames, mels)
     batch = {genre: rng.standard_normal(shape, np.float32) for genre in "ab"}
     batch |= {f"real_{genre}": segments for genre, segments in batch.items()}  # nothing is disturbed here
-    prepare = prepare_ours if name == OURS else prepare_torch
+    prepare = prepare_ours if is_ours(name) else prepare_torch
     start = time.perf_counter()
     step = prepare(name, settings, batch, folder, threads)
     step()
@@ -155,6 +183,8 @@ def prepare_ours(name, settings, batch, folder, threads):
 
     from gst_jax.learning import cyclegan
 
+    if ROUNDED in name.split():
+        settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, precision=ROUNDED))
     state = cyclegan.init_state(settings)
     generator, discriminator = state.parameters["generator"], state.parameters["discriminator"]
 
@@ -172,7 +202,8 @@ def prepare_ours(name, settings, batch, folder, threads):
     arrays = {f"parameter/{k}": v for k, v in flax.traverse_util.flatten_dict(state.parameters, sep="/").items()}
     arrays |= {f"gradient/{k}": v for k, v in flax.traverse_util.flatten_dict(gradient, sep="/").items()}
     arrays |= {f"loss/{k}": v for k, v in losses.items()} | {f"output/{k}": v for k, v in fakes.items()}
-    np.savez(folder / "ours.npz", **{key: np.asarray(value) for key, value in arrays.items()})
+    file = folder / f"{name.replace(' ', '_')}.npz"
+    np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
     compiled = cyclegan.train_step.lower(state, batch, settings).compile()
 
     def step():
@@ -189,16 +220,19 @@ def prepare_torch(name, settings, batch, folder, threads):
     import torch
 
     torch.set_num_threads(threads)
-    with np.load(folder / "ours.npz") as ours:
+    with np.load(folder / f"{OURS}.npz") as ours:
         arrays = dict(ours)
     if not (folder / "equality.json").exists():
         truth = pytorch_step.Trainer(settings, arrays, torch.float64).gradients(batch)
         single = pytorch_step.Trainer(settings, arrays, torch.float32).gradients(batch)
         errors = {"ours": pytorch_step.errors(arrays, truth), "torch": pytorch_step.errors(single, truth)}
+        if (rounded := folder / f"{OURS}_{ROUNDED}.npz").exists():
+            halves = pytorch_step.Trainer(settings, arrays, torch.float32, ROUNDED).gradients(batch)
+            errors["torch rounded"] = pytorch_step.errors(halves, truth)
+            with np.load(rounded) as ours:
+                errors["ours rounded"] = pytorch_step.errors(ours, truth)
         (folder / "equality.json").write_text(json.dumps(errors))
-    trainer = pytorch_step.Trainer(
-        settings, arrays, torch.float32, channels_last="channels-last" in name, compile="compiled" in name
-    )
+    trainer = pytorch_step.Trainer(settings, arrays, torch.float32, name)
     return lambda: trainer.step(batch)
 
 

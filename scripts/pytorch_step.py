@@ -1,4 +1,4 @@
-"""The networks, losses and train step of gst_jax as a PyTorch engineer writes them; used by compare_pytorch.py."""
+"""The losses and train step of gst_jax as a PyTorch engineer writes them; used by compare_pytorch.py."""
 
 from __future__ import annotations
 
@@ -6,125 +6,75 @@ import copy
 import itertools
 
 import numpy as np
+import pytorch_networks
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 
-def conv(inputs: int, outputs: int, size: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
-    """Return a convolution that keeps the size at stride 1."""
-    return nn.Conv2d(inputs, outputs, size, stride, (size - 1) // 2, bias=bias)
-
-
-class Residual(nn.Module):
-    """Two convolutions with instance norm, added to what came in."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.block = nn.Sequential(
-            conv(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
-            nn.ReLU(inplace=True),
-            conv(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.block(x)
-
-
-class Generator(nn.Module):
-    """The ResNet generator: down twice, residual blocks, up twice."""
-
-    def __init__(self, c: int, blocks: int, residual: bool) -> None:
-        super().__init__()
-        self.residual = residual
-
-        def stage(layer: nn.Module, channels: int) -> list[nn.Module]:
-            return [layer, nn.InstanceNorm2d(channels), nn.ReLU(inplace=True)]
-
-        self.layers = nn.Sequential(
-            *stage(conv(1, c, 7), c),
-            *stage(conv(c, 2 * c, 3, 2), 2 * c),
-            *stage(conv(2 * c, 4 * c, 3, 2), 4 * c),
-            *[Residual(4 * c) for _ in range(blocks)],
-            nn.Upsample(scale_factor=2),
-            *stage(conv(4 * c, 2 * c, 3), 2 * c),
-            nn.Upsample(scale_factor=2),
-            *stage(conv(2 * c, c, 3), c),
-            conv(c, 1, 7, bias=True),
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # [B, 1, T, M]
-        frames = x.shape[2]
-        y = self.layers(F.pad(x, (0, 0, 0, -frames % 4)))[:, :, :frames]
-        return x + y if self.residual else y
-
-
-def discriminator(c: int) -> nn.Sequential:
-    """Return the PatchGAN discriminator."""
-
-    def stage(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
-        return [conv(inputs, outputs, 4, stride), nn.InstanceNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True)]
-
-    return nn.Sequential(
-        conv(1, c, 4, 2, bias=True),
-        nn.LeakyReLU(0.2, inplace=True),
-        *stage(c, 2 * c, 2),
-        *stage(2 * c, 4 * c, 2),
-        *stage(4 * c, 8 * c, 1),
-        conv(8 * c, 1, 4, bias=True),
-    )
-
-
 class Trainer:
     """Both players with their optimizer; the parameters are those of gst_jax, layer by layer."""
 
-    def __init__(self, settings, arrays, dtype, channels_last: bool = False, compile: bool = False) -> None:
-        model, training = settings.model, settings.training
-        self.loss, self.training, self.dtype = settings.loss, training, dtype
-        self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.generator = nn.ModuleDict(
-            {name: Generator(model.channels, model.residual_blocks, model.residual) for name in ("ab", "ba")}
-        )
-        self.discriminator = nn.ModuleDict({name: discriminator(model.discriminator_channels) for name in "ab"})
+    def __init__(self, settings, arrays, dtype, contestant: str = "") -> None:
+        """Prepare a contestant, whose name says how it is told to be fast."""
+        words = contestant.split()
+        self.settings, self.loss, self.training, self.dtype = settings, settings.loss, settings.training, dtype
+        self.is_frames = settings.model.architecture == "frames"
+        self.is_rounded = "bfloat16" in words
+        self.format = torch.channels_last if "channels-last" in words else torch.contiguous_format
+        pairs = {name: pytorch_networks.networks(settings, "products" in words) for name in ("ab", "ba")}
+        self.generator = nn.ModuleDict({name: pair[0] for name, pair in pairs.items()})
+        self.discriminator = nn.ModuleDict(dict(zip("ab", (pair[1] for pair in pairs.values()), strict=True)))
         self.players = nn.ModuleDict({"generator": self.generator, "discriminator": self.discriminator})
-        self.players.to(dtype=dtype, memory_format=self.format)
+        self.players.to(dtype=dtype)
+        if not self.is_frames:
+            self.players.to(memory_format=self.format)
         with torch.no_grad():
             for name, tensor in self.named():
-                tensor.copy_(as_torch(arrays[f"parameter/{name}"]))
+                tensor.copy_(as_torch(arrays[f"parameter/{name}"], tensor.ndim))
         self.ema = copy.deepcopy(self.generator)
         self.optimizer = torch.optim.Adam(
-            self.players.parameters(), training.learning_rate, (training.beta1, training.beta2), foreach=True
+            [tensor for tensor in self.players.parameters() if tensor.requires_grad],
+            self.training.learning_rate,
+            (self.training.beta1, self.training.beta2),
+            **{"fused" if "fused" in words else "foreach": True},
         )
-        self.generator_loss = torch.compile(self._generator_loss) if compile else self._generator_loss
-        self.discriminator_loss = torch.compile(self._discriminator_loss) if compile else self._discriminator_loss
+        self.generator_loss, self.discriminator_loss = self._generator_loss, self._discriminator_loss
+        if "compiled" in words:
+            mode = "max-autotune" if "max-autotune" in words else "default"
+            self.generator_loss = torch.compile(self._generator_loss, mode=mode)
+            self.discriminator_loss = torch.compile(self._discriminator_loss, mode=mode)
         self.count = itertools.count(1)
 
     def named(self):
-        """Yield every parameter under the name it has in gst_jax."""
+        """Yield every parameter, those of the fixed transports too, under the name it has in gst_jax."""
+        kinds = (pytorch_networks.FrameConv, pytorch_networks.FrameProduct, nn.Conv2d)
+        kind = "FrameConv" if self.is_frames else "Conv"
         for player, networks in self.players.items():
             for name, network in networks.items():
-                layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+                path = f"{player}/{name}"
+                layers = [layer for layer in network.modules() if isinstance(layer, kinds)]
+                if layers[0] is getattr(network, "transport", None):
+                    yield f"{path}/transport/kernel", layers.pop(0).weight
                 for number, layer in enumerate(layers):
                     last = player == "generator" and number == len(layers) - 1
-                    path = f"{player}/{name}/" + ("output" if last else f"Conv_{number}")
-                    yield f"{path}/kernel", layer.weight
+                    place = f"{path}/output" if last else f"{path}/{kind}_{number}"
+                    yield f"{place}/kernel", layer.weight
                     if layer.bias is not None:
-                        yield f"{path}/bias", layer.bias
+                        yield f"{place}/bias", layer.bias
 
     def backward(self, batch):
         """Add both players' gradients to what is there; return losses and fakes."""
-        a, b = (
-            torch.from_numpy(batch[genre])[:, None].to(dtype=self.dtype, memory_format=self.format) for genre in "ab"
-        )
-        self.discriminator.requires_grad_(False)
-        losses, fakes = self.generator_loss(a, b)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.is_rounded):
+            a, b = (self._input(batch[genre]) for genre in "ab")
+            self.discriminator.requires_grad_(False)
+            losses, fakes = self.generator_loss(a, b)
         (losses["generator/total"] / self.training.accumulation_steps).backward()
         self.discriminator.requires_grad_(True)
         fakes = {genre: fake.detach() for genre, fake in fakes.items()}
-        more = self.discriminator_loss({"a": a, "b": b}, fakes)
-        (sum(more.values()) / self.training.accumulation_steps).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.is_rounded):
+            total, more = self.discriminator_loss({"a": a, "b": b}, fakes)
+        (total / self.training.accumulation_steps).backward()
         return losses | more, fakes
 
     def step(self, batch):
@@ -141,54 +91,94 @@ class Trainer:
         """Return losses, fakes and gradients of the first micro-batch as NumPy arrays under gst_jax's names."""
         losses, fakes = self.backward(batch)
         found = {f"loss/{name}": value.detach().numpy() for name, value in losses.items()}
-        found |= {f"output/{genre}": fake[:, 0].numpy() for genre, fake in fakes.items()}
+        found |= {f"output/{genre}": self._output(fake).numpy() for genre, fake in fakes.items()}
         scale = self.training.accumulation_steps
-        return found | {f"gradient/{name}": as_numpy(tensor.grad * scale) for name, tensor in self.named()}
+        return found | {
+            f"gradient/{name}": as_numpy(tensor.grad * scale) for name, tensor in self.named() if tensor.requires_grad
+        }
+
+    def _input(self, log_mels: np.ndarray) -> torch.Tensor:
+        """Turn [B, T, M] into what the networks take."""
+        x = torch.from_numpy(log_mels).to(self.dtype)
+        return x if self.is_frames else x[:, None].to(memory_format=self.format)
+
+    def _output(self, x: torch.Tensor) -> torch.Tensor:
+        """Undo `_input`."""
+        return x if self.is_frames else x[:, 0]
 
     def _generator_loss(self, a, b):
-        fake_b, identity_b = self.generator["ab"](torch.cat([a, b])).chunk(2)
-        fake_a, identity_a = self.generator["ba"](torch.cat([b, a])).chunk(2)
-        cycle_a, cycle_b = self.generator["ba"](fake_b), self.generator["ab"](fake_a)
-        scores = self.discriminator["b"](fake_b), self.discriminator["a"](fake_a)
-        parts = {
-            "generator/adversarial": sum(torch.square(score - 1).mean() for score in scores),
-            "generator/cycle": F.l1_loss(cycle_a, a) + F.l1_loss(cycle_b, b),
-            "generator/identity": F.l1_loss(identity_a, a) + F.l1_loss(identity_b, b),
-        }
-        weights = self.loss
-        parts["generator/total"] = (
-            weights.adversarial * parts["generator/adversarial"]
-            + weights.cycle * parts["generator/cycle"]
-            + weights.identity * parts["generator/identity"]
+        generator = {name: self._exact(network) for name, network in self.generator.items()}
+        discriminator, weights = (
+            {name: self._exact(network) for name, network in self.discriminator.items()},
+            self.loss,
         )
+        parts = {}
+        if weights.identity > 0:
+            fake_b, identity_b = generator["ab"](torch.cat([a, b])).chunk(2)
+            fake_a, identity_a = generator["ba"](torch.cat([b, a])).chunk(2)
+            parts["generator/identity"] = F.l1_loss(identity_a, a) + F.l1_loss(identity_b, b)
+        else:
+            fake_b, fake_a = generator["ab"](a), generator["ba"](b)
+        cycle_a, cycle_b = generator["ba"](fake_b), generator["ab"](fake_a)
+        scores = discriminator["b"](fake_b), discriminator["a"](fake_a)
+        parts["generator/adversarial"] = sum(self._adversarial(score, 1.0) for score in scores)
+        parts["generator/cycle"] = F.l1_loss(cycle_a, a) + F.l1_loss(cycle_b, b)
+        names = [name for name in ("adversarial", "cycle", "identity") if f"generator/{name}" in parts]
+        parts["generator/total"] = sum(getattr(weights, name) * parts[f"generator/{name}"] for name in names)
         return parts, {"a": fake_a, "b": fake_b}
 
     def _discriminator_loss(self, real, fakes):
-        losses = {}
+        found, total, weight = {}, 0.0, self.loss.gradient_penalty
         for genre in "ab":
-            scores = self.discriminator[genre](torch.cat([real[genre], fakes[genre]]))
-            on_real, on_fake = scores.chunk(2)
-            losses[f"discriminator/{genre}"] = 0.5 * (torch.square(on_real - 1).mean() + torch.square(on_fake).mean())
-        return losses
+            score = self._exact(self.discriminator[genre])
+            if weight > 0:
+                slope, on_real = torch.func.grad(lambda x, score=score: _summed(score(x)), has_aux=True)(real[genre])
+                found[f"penalty/{genre}"] = slope.square().flatten(1).sum(1).mean()
+                total = total + 0.5 * weight * found[f"penalty/{genre}"]
+                on_fake = score(fakes[genre])
+            else:
+                on_real, on_fake = score(torch.cat([real[genre], fakes[genre]])).chunk(2)
+            loss = 0.5 * (self._adversarial(on_real, 1.0) + self._adversarial(on_fake, 0.0))
+            found[f"discriminator/{genre}"] = loss
+            total = total + loss
+        return total, found
+
+    def _exact(self, network):
+        """Give a network's output, which autocast may have rounded, in full for the losses."""
+        return lambda x: network(x).to(self.dtype)
+
+    def _adversarial(self, scores, target: float):
+        if self.loss.adversarial_loss == "logistic":
+            return (F.softplus(scores) - target * scores).mean()
+        return torch.square(scores - target).mean()
 
 
-def as_torch(array: np.ndarray) -> torch.Tensor:
-    """Turn a kernel [kh, kw, C, D] into PyTorch's [D, C, kh, kw], a bias [1, 1, 1, D] into [D]."""
-    bias = array.shape[:3] == (1, 1, 1)
-    return torch.from_numpy(array.reshape(-1) if bias else array.transpose(3, 2, 0, 1).copy())
+def _summed(scores):
+    """Return the sum of scores, to be differentiated, with the scores."""
+    return scores.sum(), scores
+
+
+def as_torch(array: np.ndarray, dimensions: int) -> torch.Tensor:
+    """Turn a kernel [..., C, D] into PyTorch's [D, C, ...] or [D, ... C], a bias [1, ..., 1, D] into [D]."""
+    if dimensions == 1:
+        return torch.from_numpy(array.reshape(-1))
+    if dimensions == 2:
+        return torch.from_numpy(array.reshape(-1, array.shape[-1]).T.copy())
+    return torch.from_numpy(np.moveaxis(array, (-1, -2), (0, 1)).copy())
 
 
 def as_numpy(tensor: torch.Tensor) -> np.ndarray:
-    """Undo `as_torch`."""
+    """Undo `as_torch`, but for axes that are one in PyTorch or of length 1."""
     array = tensor.numpy()
-    return array.reshape(1, 1, 1, -1) if array.ndim == 1 else array.transpose(2, 3, 1, 0)
+    return np.moveaxis(array, (0, 1), (-1, -2)) if array.ndim > 2 else array.T
 
 
 def errors(found, truth) -> dict[str, float]:
     """Return the worst array's error: of outputs and losses over the largest value, of gradients in the norm."""
 
     def largest(prefix, size):
-        return max(float(size(found[k] - truth[k]) / size(truth[k])) for k in truth if k.startswith(prefix))
+        names = [name for name in truth if name.startswith(prefix)]
+        return max(float(size(found[k].reshape(truth[k].shape) - truth[k]) / size(truth[k])) for k in names)
 
     return {
         "outputs": largest("output/", lambda array: np.abs(array).max()),

@@ -249,13 +249,14 @@ def bench() -> str:
     return table(["", *columns], [[name, *map(show, columns.values())] for name, show in lines.items()])
 
 
-def pytorch() -> str:
+def pytorch(file: str) -> str:
     """Our train step beside PyTorch's."""
-    made = read("bench_pytorch.json")
+    made = read(file)
     columns = ("median_ms", "p10_ms", "p90_ms", "min_ms", "median_cpu_ms")
     rows = [[name, *(f"{step[column]:.0f}" for column in columns)] for name, step in made["step"].items()]
-    ratios = {name: f"{part['ratio']:.2f}" for name, part in made["ratios"].items()}
-    rows.append(["PyTorch's best / ours", *(ratios.get(name, "") for name in columns)])
+    for precision, found in made["ratios"].items():
+        cells = (f"{found[name]['ratio']:.2f}" if name in found else "" for name in columns)
+        rows.append([f"PyTorch's best / ours, {precision}", *cells])
     return table(["ms a micro-batch", "median", "10 %", "90 %", "least", "processor time"], rows)
 
 
@@ -335,7 +336,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "training": training,
     "training, longer": longer,
     "bench": bench,
-    "pytorch": pytorch,
+    "pytorch frames": functools.partial(pytorch, "bench_pytorch.json"),
+    "pytorch pictures": functools.partial(pytorch, "bench_pytorch_pictures.json"),
     "layers": layers,
     "growth": growth,
     "studio": studio,
