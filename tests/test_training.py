@@ -132,6 +132,14 @@ def test_a_run_goes_on_in_the_precision_in_which_it_began(tmp_path, audio_dir, m
         assert RunDirectory.open(tmp_path / name).config.training.precision == name
 
 
+def test_processes_train_in_float32_where_it_is_best_for_one_of_them(tmp_path, audio_dir, monkeypatch):
+    settings = config.load("smoke", ["training.precision=auto"])
+    monkeypatch.setattr(cyclegan, "multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr(loop.processes, "agree", lambda wishes: [True for _ in wishes])  # another one has them all
+    train(tmp_path / "run", audio_dir, settings)
+    assert RunDirectory.open(tmp_path / "run").config.training.precision == "float32"
+
+
 def test_a_finished_run_stays_as_it_is_and_more_epochs_prolong_it(tmp_path, audio_dir):
     short = config.load("configs/smoke.toml", ["training.epochs=2"])
     assert train(tmp_path / "run", audio_dir, short).steps == 4

@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import numpy as jnp
 
 from gst_jax import data
 from gst_jax.config import AudioConfig, Config
@@ -104,7 +105,8 @@ def train(
     if old is not None:
         refuse_exported(old)
         refuse_other_source(old, audio_dirs)
-    settings = as_begun(old, data.settings_for(audio_dirs, settings))
+    settings = data.settings_for(audio_dirs, settings)
+    settings = as_begun(old, settings, *processes.agree([cyclegan.precision(settings) == jnp.float32]))
     run = RunDirectory(
         path=Path(run_dir),
         pair=pair,

@@ -42,13 +42,18 @@ def refuse_other_source(old: RunDirectory, audio_dirs: tuple[str, ...]) -> None:
         raise TrainingError(f"{old.path} was trained on {data.describe(old.audio_dirs)}; {remedy} to go on")
 
 
-def as_begun(old: RunDirectory | None, settings: Config) -> Config:
+def as_begun(old: RunDirectory | None, settings: Config, is_exact: bool) -> Config:
     """Return settings with which a run goes on as it began, where the user did not choose.
 
-    A new one multiplies as is best on this machine, and goes on so on others.
+    A new one multiplies as is best on the machines that it begins on, and goes on so on others.
+
+    Args:
+        old: the run that goes on.
+        settings: as asked for.
+        is_exact: whether one of these machines multiplies best in float32, as all then do.
     """
     if settings.training.precision == "auto":
-        precision = cyclegan.precision(settings).dtype.name if old is None else old.config.training.precision
+        precision = ("float32" if is_exact else "bfloat16") if old is None else old.config.training.precision
         settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, precision=precision))
     if old is None:
         return settings
