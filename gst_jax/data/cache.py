@@ -64,7 +64,7 @@ class Plan:
 
     def known(self) -> dict[Key, Found]:
         """Return what is in the shards."""
-        return shards.read_shards(self.place, self.skips_damaged)
+        return shards.read_shards(self.place)
 
     def is_whole(self) -> bool:
         """Tell whether all is there now."""

@@ -169,7 +169,9 @@ def _plan(
     settings = [_CACHE_VERSION, asdict(audio), data.speed_semitones, [str(path.resolve()) for path in folders.paths]]
     digest = hashlib.sha256(json.dumps(settings).encode("ascii")).hexdigest()[:16]
     place = cache_dir / "mels" / f"{folders.genre}-{digest}"
-    known = read_shards(place, data.skip_damaged)
+    known = read_shards(place)
+    if not data.skip_damaged:  # what could not be read is tried again
+        known = {key: found for key, found in known.items() if not found.damaged}
     keys = {path: folders.key(path) for path in folders.sound_files()}
     foreign = {path: folders.key(path) for path in folders.foreign_files()}
     seconds, damaged = _look(folders, keys, known, progress)

@@ -173,13 +173,8 @@ class _Taken:
         self.end += whole.frames
 
 
-def read_shards(folder: Path, with_damaged: bool) -> dict[Key, Found]:
-    """Return what the shards of a folder say of each recording; of several that know one, the one that went furthest.
-
-    Args:
-        folder: of shards.
-        with_damaged: whether to count in recordings that could not be read, or to have them tried again.
-    """
+def read_shards(folder: Path) -> dict[Key, Found]:
+    """Return what the shards of a folder say of each recording: of several that know one, the one that says most."""
     known: dict[Key, Found] = {}
     for path in sorted(folder.glob("[!.]*.npz")):
         try:
@@ -201,7 +196,7 @@ def read_shards(folder: Path, with_damaged: bool) -> dict[Key, Found]:
                 path.with_suffix(""), place, recording["seconds"], depth, recording["unusable"], damaged, copies
             )
             before = known.get((number, name, size, time))
-            if (with_damaged or not damaged) and (before is None or before.depth < depth):
+            if before is None or (not before.damaged, before.depth) < (not damaged, depth):
                 known[number, name, size, time] = found
     return known
 
