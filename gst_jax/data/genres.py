@@ -162,13 +162,18 @@ def load_genres(
     return genres
 
 
+def place_of(folders: Folders, audio: AudioConfig, data: DataConfig, cache_dir: Path) -> Path:
+    """Return the folder of a genre's shards: other settings have another."""
+    settings = [_CACHE_VERSION, asdict(audio), data.speed_semitones, [str(path.resolve()) for path in folders.paths]]
+    digest = hashlib.sha256(json.dumps(settings).encode("ascii")).hexdigest()[:16]
+    return cache_dir / "mels" / f"{folders.genre}-{digest}"
+
+
 def _plan(
     folders: Folders, audio: AudioConfig, data: DataConfig, cache_dir: Path, progress: Progress | None
 ) -> tuple[Plan, list[AudioError]]:
     """Look at the headers of a genre's new files; return what the genre takes, and an error for each damaged file."""
-    settings = [_CACHE_VERSION, asdict(audio), data.speed_semitones, [str(path.resolve()) for path in folders.paths]]
-    digest = hashlib.sha256(json.dumps(settings).encode("ascii")).hexdigest()[:16]
-    place = cache_dir / "mels" / f"{folders.genre}-{digest}"
+    place = place_of(folders, audio, data, cache_dir)
     known = read_shards(place)
     if not data.skip_damaged:  # what could not be read is tried again
         known = {key: found for key, found in known.items() if not found.damaged}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -121,9 +121,23 @@ def write_shard(shard: Path, recordings: Iterable[Wanted], audio: AudioConfig, s
             moments |= {f"{place}/{name}": value for name, value in taken.moments.items()}
             first = taken.end
         _write_shape(file, (first, audio.n_mels))
-    levels = np.stack(rows) if rows else np.zeros((0, 2, 0))
-    text = np.frombuffer(json.dumps(told).encode("ascii"), np.uint8)
-    arrays: dict[str, Any] = {"told": text, "levels": levels} | moments
+    write_found(shard, told, rows, moments)
+
+
+def write_found(
+    shard: Path, told: Sequence[Mapping[str, Any]], levels: Sequence[Array], moments: Mapping[str, Array]
+) -> None:
+    """Write what was found of the recordings in a shard, which makes it whole.
+
+    Args:
+        shard: its path, without a suffix.
+        told: of each recording, what `read_shards` returns.
+        levels: of each copy, in order: `Levels.packed` with and without pauses, [2, 3 M + 1].
+        moments: of the fine structure of recordings, under "PLACE/NAME".
+    """
+    arrays: dict[str, Any] = dict(moments)
+    arrays["told"] = np.frombuffer(json.dumps(list(told)).encode("ascii"), np.uint8)
+    arrays["levels"] = np.stack(levels) if len(levels) else np.zeros((0, 2, 0))
     with _caching(shard.with_suffix(".npz")) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
