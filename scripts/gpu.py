@@ -3,8 +3,8 @@
     python scripts/gpu.py --out=results/gpu.json
     python scripts/gpu.py --out=gpu.json --rehearse --steps=3      a toy on the CPU: that the script itself works
 
-The same batches of noise train on both. The GPU multiplies in TF32, so that losses may differ by 2 % in the first steps and
-conversions by 1 % of their deviation; beyond that the script ends with status 1.
+The same batches of noise train on both. The GPU multiplies in TF32, so that losses may differ by 2 % in the first
+steps and conversions by 1 % of their deviation; beyond that the script ends with status 1.
 """
 
 from __future__ import annotations
