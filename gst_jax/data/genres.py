@@ -190,8 +190,9 @@ def _plan(
     bad = [] if data.skip_damaged else list(damaged.values())
     if not bad:
         require_any(usable, folders, skipped)
-    lent = [path for path in usable if folders.corpus is not None and path.is_relative_to(folders.corpus)]
-    own, held_out = split_tracks([path for path in usable if path not in set(lent)], data.held_out_fraction)
+    is_lent = {path: folders.corpus is not None and path.is_relative_to(folders.corpus) for path in usable}
+    lent = [path for path in usable if is_lent[path]]
+    own, held_out = split_tracks([path for path in usable if not is_lent[path]], data.held_out_fraction)
     fitted = set(drawn([*own, *lent], _FITTED))
     depths = {path: Depth.STRUCTURE if path in fitted else Depth.FRAMES for path in (*own, *lent)}
     depths |= dict.fromkeys(held_out, Depth.HEARD) | dict.fromkeys(others, Depth.HEADER)
