@@ -24,9 +24,12 @@ from typing import Any
 import command
 import full_cost
 import numpy as np
+import scaling
 import soundfile
+import tiled_corpus
 from absl import flags
 
+from gst_jax import config, data
 from gst_jax.data import folders, shards
 from gst_jax.runs import provenance
 from gst_jax.runs.atomic import write_text
@@ -34,7 +37,7 @@ from gst_jax.runs.atomic import write_text
 _OUT = flags.DEFINE_string("out", None, "JSON file to write", required=True)
 _FILES = flags.DEFINE_integer("files", 10_000, "to prepare")
 _HOURS = flags.DEFINE_list("hours", ["1", "10", "100", "1000"], "of music in a genre, to start training on")
-_PARTS = flags.DEFINE_list("parts", ["workers", "prepare", "listing", "hours", "full"], "what to try")
+_PARTS = flags.DEFINE_list("parts", ["workers", "prepare", "listing", "batches", "hours", "full"], "what to try")
 
 Figure = dict[str, Any]
 _SCRIPTS = Path(__file__).parent
@@ -59,6 +62,7 @@ def main() -> None:
         "workers": several_workers,
         "prepare": prepare_stopped,
         "listing": listing,
+        "batches": batches,
         "hours": hours,
         "full": full,
     }
@@ -174,6 +178,7 @@ def _decoded(cache: Path) -> int:
 def _prepare(folder: Path, ends: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     """Run `gst_jax prepare`, killed as soon as `ends`; return what it said, took and held."""
     call = [sys.executable, "-m", "gst_jax", "prepare", f"--audio_dir={folder / 'music'}", "--config=smoke"]
+    turn = 0
     start, memory = time.monotonic(), {"command_mb": 0.0, "worker_mb": 0.0}
     with (folder / "shown").open("w+", encoding="utf-8") as shown:
         options = {"stdout": subprocess.DEVNULL, "stderr": shown, "start_new_session": True}
@@ -183,7 +188,8 @@ def _prepare(folder: Path, ends: Callable[[], bool] = lambda: False) -> dict[str
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
             for child in children.read_text().split() if children.exists() else []:
                 memory["worker_mb"] = max(memory["worker_mb"], _memory(int(child)))
-            if ends():
+            turn += 1
+            if turn % 10 == 0 and ends():  # looking takes its time, too
                 process.send_signal(signal.SIGKILL)
                 process.wait()
             time.sleep(1)
@@ -213,6 +219,24 @@ def listing(folder: Path) -> tuple[list[Figure], list[Figure]]:
     took = time.process_time() - start
     rows = [{"what": "100,000 files listed", "tried": 100_000, "held": len(found), "note": ""}]
     return rows, [figure("listing 100,000 files, processor time", took, "s")]
+
+
+def batches(folder: Path) -> tuple[list[Figure], list[Figure]]:
+    """Make batches as large as those of `scaling.py`."""
+    figures = []
+    for step in scaling.STEPS:
+        place = folder / step.config
+        settings = config.load(step.config, [f"training.batch_size={step.batch}"])
+        tiled_corpus.make(10, settings, place / "music", place / "cache")
+        os.environ["GST_JAX_CACHE"] = str(place / "cache")
+        served = data.Batches(*data.load_pair(("a", "b"), [place / "music"], settings), settings)
+        took = []
+        for number in range(20):
+            start = time.process_time()
+            served.batch_at(number)
+            took.append(time.process_time() - start)
+        figures.append(figure(scaling.BATCH.format(step), 1e3 * float(np.median(took)), "ms"))
+    return [], figures
 
 
 def hours(folder: Path) -> tuple[list[Figure], list[Figure]]:

@@ -340,6 +340,19 @@ def ran(program, script, variables, tmp_path):
     return subprocess.run(script, env=given, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
+def test_the_time_on_many_accelerators_is_what_the_script_reckons():
+    done = subprocess.run(
+        [sys.executable, SCALE.parents[1] / "scripts" / "scaling.py"], capture_output=True, text=True, check=True
+    )
+    assert f"<!-- scaling -->\n{done.stdout}<!-- end -->" in SCALE.read_text(encoding="utf-8")
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("| full (28M), 16 a device | 8 |")]
+    computing, summing, _, _, _ = (float(number) for number in re.findall("[0-9.]+", line)[-5:])
+    # 28M gradients of 4 bytes, 7 / 8 of them sent twice at 300 GB/s, and 14 hops
+    assert computing == 36 and summing == pytest.approx(
+        1e3 * (2 * 7 / 8 * 4 * 28_244_356 / 300e9 + 14 * 5e-6), abs=0.06
+    )
+
+
 def blocks(language):
     return re.findall(f"```{language}\n(.*?)```", SCALE.read_text(encoding="utf-8"), re.DOTALL)
 

@@ -15,7 +15,7 @@ from gst_jax.types import Array
 
 _ENOUGH_MINUTES = 2.0  # less is learned by heart before anything else is
 _LISTENED = 10_000  # frames of a recording, two and a half minutes, that are looked at
-_RECORDINGS = 256  # of a genre, at most, that are; drawn by their names, so that copies of one name meet
+_RECORDINGS = 128  # of a genre, at most, that are; drawn by their names, so that copies of one name meet
 
 _DIVISIONS, _UNLIKELY = 200, 0.05  # of recordings at random, of which so few may be as far apart as the genres
 _TELLING = 5  # recordings of a genre, at least: fewer can be divided in too few ways
