@@ -12,20 +12,17 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import command
 import numpy as np
+import tiled_corpus
 from absl import flags
 
-from gst_jax import config
+from gst_jax import config, data
 from gst_jax.runs import provenance, startup
 from gst_jax.runs.atomic import replacing, write_text
-from gst_jax.runs.directory import Statistics
-
-if TYPE_CHECKING:
-    from gst_jax.speed import benchmark
 
 SWEEPS = {
     "batch": [("training.batch_size", value) for value in (2, 4, 8, 16, 32)],
@@ -74,26 +71,35 @@ def measure(key: str, value: float, steps: int) -> dict[str, float]:
 
     settings = config.load("configs/pictures.toml", [f"{key}={value}"] if "." in key else [])
     with tempfile.TemporaryDirectory() as folder:
-        batch_at = corpus_of(int(value), settings, Path(folder)) if key == "hours" else None
+        batches, started = start(value, settings, Path(folder)) if key == "hours" else (None, {})
+        batch_at = batches.batch_at if batches else None
         row = benchmark.measure_step(settings, limit=1.0, steps=steps, batch_at=batch_at)
     names = ("median_ms", "p10_ms", "p90_ms", "segments_per_second", "direct_gflop", "gflops", "compile_s")
-    return {name: row[name] for name in names} | {"peak_mb": provenance.peak_memory_mb()}
+    return {name: row[name] for name in names} | {"peak_mb": provenance.peak_memory_mb()} | started
 
 
-def corpus_of(hours: int, settings: config.Config, folder: Path) -> benchmark.BatchAt:
-    """Return the batches of two genres of some hours each: a memory-mapped file as `data` keeps, all holes."""
-    from gst_jax.data import Batches, Genre, Track
-    from gst_jax.sound import fine_structure
+def start(hours: float, settings: config.Config, folder: Path) -> tuple[data.Batches, dict[str, float]]:
+    """Load two genres of some hours each as `train` does before its first step.
 
-    frames = hours * 3600 * settings.audio.sample_rate // settings.audio.hop_length
-    mels = settings.audio.n_mels
-    log_mel = np.memmap(folder / "log_mel", np.float32, "w+", shape=(frames, mels))
-    fine = fine_structure.flat(settings.audio)
-    level = Statistics(mean=(0.0,) * mels, deviation=(1.0,) * mels, highest=(99.0,) * mels)
-    song = 240 * settings.audio.sample_rate // settings.audio.hop_length
-    tracks = tuple(Track(Path("song"), start, song) for start in range(0, frames - song, song))
-    genres = [Genre(name, log_mel, tracks, (), (), 60.0 * hours, level, fine) for name in "ab"]
-    return Batches(*genres, settings).batch_at
+    Returns:
+        Their batches, and what that took: seconds to load the genres, to look them over, to find their transport and
+        the first batch; peak MB.
+    """
+    from gst_jax.learning import transport
+
+    tiled_corpus.make(hours, settings, folder / "music", folder / "cache")
+    os.environ["GST_JAX_CACHE"] = str(folder / "cache")
+    marks = [time.perf_counter()]
+    genres = data.load_pair(("a", "b"), [folder / "music"], settings)
+    marks.append(time.perf_counter())
+    data.cautions(*genres, settings.audio)
+    marks.append(time.perf_counter())
+    transport.gaussian_transport(*genres, taps=31)
+    batches = data.Batches(*genres, settings)
+    batches.batch_at(0)
+    marks.append(time.perf_counter())
+    took = dict(zip(("load_s", "look_s", "transport_s"), np.diff(marks).tolist(), strict=True))
+    return batches, took | {"start_peak_mb": provenance.peak_memory_mb()}
 
 
 def plot(rows: list[dict], path: str) -> None:

@@ -18,6 +18,7 @@ from gst_jax import corpus
 from gst_jax.corpus import bank, library, orchestra, render, strings
 from gst_jax.corpus.arrangement import Hit, Note, Score
 from gst_jax.corpus.composition import LEAD_IN, MODES, Tone, Tune
+from gst_jax.runs import workers
 
 TRACKS = {track.path: track for track in library.files()}
 REARRANGED = {genre: TRACKS[f"paired/test/rearranged/{genre}/tune_01.flac"] for genre in corpus.GENRES}
@@ -361,6 +362,6 @@ def test_a_build_that_is_ended_says_so_in_one_line_and_goes_on_from_there(tmp_pa
 
 
 def test_a_renderer_that_is_killed_is_said_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(library, "_start_worker", os._exit)  # given a leash, it fails at once
+    monkeypatch.setattr(workers, "_start_worker", os._exit)  # given a leash, it fails at once
     with pytest.raises(OSError, match="because memory ran out .*run the command again"):
         library.build(tmp_path / "corpus")

@@ -1,4 +1,3 @@
-import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from gst_jax.config import AudioConfig, Config, ConfigError, DataConfig, Trainin
 from gst_jax.corpus import library
 from gst_jax.runs.directory import RunDirectory, Statistics
 from gst_jax.sound import AudioError, AudioWarning, fine_structure, loudness
+from gst_jax.sound.levels import Levels
 
 CONFIG = Config(audio=AudioConfig(n_mels=64), data=DataConfig(disturbance=0.0))
 AUDIO, ALL = CONFIG.audio, DataConfig(held_out_fraction=0.0)
@@ -49,7 +49,16 @@ def made_genre(name, lengths, rng=None):
         data.Track(Path(f"{i}.wav"), start, n) for i, (start, n) in enumerate(zip(starts, lengths, strict=True))
     )
     statistics = Statistics(mean=(0.0,) * 64, deviation=(1.0,) * 64, highest=(99.0,) * 64)
-    return data.Genre(name, log_mel, tracks, (), (), 1.0, statistics, fine_structure.flat(AUDIO))
+    return data.Genre(
+        name, log_mel, tracks, (), (), 1.0, statistics, fine_structure.flat(AUDIO), levels_of(log_mel, tracks)
+    )
+
+
+def levels_of(log_mel, tracks):
+    songs = [Levels(log_mel.shape[1]) for _ in tracks]
+    for song, track in zip(songs, tracks, strict=True):
+        song.add(log_mel[track.start : track.start + track.frames], pauses=False)
+    return np.stack([song.packed() for song in songs])
 
 
 def batches(genre_a, genre_b, batch_size=2, seed=0):
@@ -95,8 +104,8 @@ def test_a_genre_holds_the_log_mels_of_its_training_tracks(audio_dir, tmp_path):
         np.testing.assert_array_equal(genre.log_mel[track.start : track.start + track.frames], expected)
     assert sum(track.frames for track in genre.tracks) == len(genre.log_mel)
     assert genre.minutes == pytest.approx(2 * 4.3 / 60, rel=0.01)
-    assert isinstance(genre.log_mel, np.memmap)
-    assert not genre.log_mel.flags.writeable
+    assert not genre.log_mel[:10].flags.writeable and not genre.log_mel[:10].flags.owndata  # mapped to memory
+    np.testing.assert_array_equal(genre.log_mel[100:500], np.array(genre.log_mel)[100:500])  # of both tracks
 
 
 def test_stereo_of_another_rate_is_mixed_and_resampled_also_where_it_would_cancel(rng, tmp_path):
@@ -154,14 +163,14 @@ def test_the_level_of_a_recording_does_not_matter(rng, tmp_path):
     for folder, level in (("loud", 1.0), ("quiet", 0.05)):
         (tmp_path / folder).mkdir()
         sound.write_wave(tmp_path / folder / "a.wav", level * wave, 16_000, subtype="FLOAT")
-    loud, quiet = (load(tmp_path / folder, tmp_path / "cache").log_mel for folder in ("loud", "quiet"))
+    loud, quiet = (np.array(load(tmp_path / folder, tmp_path / "cache").log_mel) for folder in ("loud", "quiet"))
     np.testing.assert_allclose(quiet, loud, atol=1e-3)
 
 
 def test_fine_structure_is_that_of_the_training_tracks(audio_dir, tmp_path):
     genre = data.load_genre(audio_dir / "harp", AUDIO, DataConfig(held_out_fraction=0.3), tmp_path)
     waveforms = (at_reference(track.path) for track in genre.tracks)
-    np.testing.assert_array_equal(genre.fine_structure, fine_structure.fit(waveforms, AUDIO))
+    np.testing.assert_allclose(genre.fine_structure, fine_structure.fit(waveforms, AUDIO), rtol=1e-5, atol=1e-4)
     assert genre.fine_structure.any()
 
 
@@ -236,7 +245,6 @@ def test_a_genre_without_a_usable_track_is_refused(tmp_path, waveform):
     sound.write_wave(tmp_path / "a" / "x.wav", waveform, 16_000)
     with pytest.raises(AudioError, match="a has no track to train on: all 1 are skipped, first x.wav: it is"):
         load(tmp_path / "a", tmp_path / "cache")
-    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
 def test_a_missing_or_empty_folder_is_refused_with_the_remedy(audio_dir, tmp_path):
@@ -270,7 +278,7 @@ def test_a_truncated_file_trains_as_far_as_it_goes(audio_dir, tmp_path):
     assert [track.frames for track in genre.tracks] == [273, 198, 273]
 
 
-def test_damage_that_only_decoding_shows_is_refused_and_leaves_nothing(rng, tmp_path):
+def test_damage_that_only_decoding_shows_is_refused(rng, tmp_path):
     (tmp_path / "a").mkdir()
     samples = noise(rng, 3)
     samples[40_000] = np.nan
@@ -278,7 +286,6 @@ def test_damage_that_only_decoding_shows_is_refused_and_leaves_nothing(rng, tmp_
         soundfile.write(tmp_path / "a" / f"{name}.wav", samples, 16_000, "FLOAT")
     with pytest.raises(AudioError, match="(?s)3 files cannot be used:.*x.wav holds samples that are NaN.*z.wav"):
         load(tmp_path / "a", tmp_path / "cache")
-    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
 def test_damaged_sound_of_all_genres_is_named_in_one_message(rng, tmp_path, monkeypatch):
@@ -393,6 +400,19 @@ def test_progress_is_told_of_every_track(audio_dir, tmp_path):
 
 
 # Several folders ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The names of the files decoded so far."""
+    seen, read_blocks = [], sound.read_blocks
+
+    def spy(path):
+        seen.append(path.name)
+        return read_blocks(path)
+
+    monkeypatch.setattr(sound, "read_blocks", spy)
+    return seen
 
 
 @pytest.fixture
@@ -512,142 +532,6 @@ def test_a_folder_given_twice_is_refused(two_dirs, tmp_path, monkeypatch):
     shutil.copytree(two / "folk", one / "folk" / "folk")
     with pytest.raises(AudioError, match="folk lies in .*folk, so that its files would train twice"):
         data.load_genres([one, one / "folk"], ["folk"], AUDIO, ALL, tmp_path / "cache")
-
-
-# The cache ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    """The names of the files decoded so far."""
-    seen, read_blocks = [], sound.read_blocks
-
-    def spy(path):
-        seen.append(path.name)
-        return read_blocks(path)
-
-    monkeypatch.setattr(sound, "read_blocks", spy)
-    return seen
-
-
-@pytest.mark.parametrize("change", ["content", "added", "removed", "renamed"])
-def test_a_change_of_the_files_is_measured_anew(rng, tmp_path, decoded, change):
-    folder, cache = tmp_path / "a", tmp_path / "cache"
-    folder.mkdir()
-    for name in ("x", "y"):
-        sound.write_wave(folder / f"{name}.wav", noise(rng, 3), 16_000)
-    before = load(folder, cache)
-    copy = np.array(before.log_mel)
-    np.testing.assert_array_equal(load(folder, cache).log_mel, copy)
-    assert decoded == ["x.wav", "y.wav"]
-    if change == "content":
-        sound.write_wave(folder / "x.wav", 0.1 * noise(rng, 3), 16_000)  # the same size
-    elif change == "added":
-        sound.write_wave(folder / "z.wav", noise(rng, 3), 16_000)
-    elif change == "removed":
-        (folder / "x.wav").unlink()
-    else:
-        (folder / "x.wav").rename(folder / "w.wav")
-    after = load(folder, cache)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(track.path.name for track in after.tracks)
-    for track in after.tracks:
-        expected = sound.log_mel(at_reference(track.path), AUDIO)
-        np.testing.assert_array_equal(after.log_mel[track.start : track.start + track.frames], expected)
-    assert len(list(cache.rglob("*.npy"))) == len(list(cache.rglob("*.json"))) == 1  # the old state is gone
-    np.testing.assert_array_equal(before.log_mel, copy)  # but still served to who has it
-
-
-def test_another_audio_setting_is_measured_apart(audio_dir, tmp_path, decoded):
-    folder = audio_dir / "harp"
-    assert load(folder, tmp_path).log_mel.shape[1] == 64
-    assert load(folder, tmp_path, n_mels=80).log_mel.shape[1] == 80
-    assert len(decoded) == 6
-    assert load(folder, tmp_path).log_mel.shape[1] == 64
-    assert load(folder, tmp_path, n_mels=80).log_mel.shape[1] == 80
-    assert len(decoded) == 6
-
-
-def test_the_cache_is_a_plain_npy_file_with_an_index(audio_dir, tmp_path):
-    genre = load(audio_dir / "harp", tmp_path)
-    (frames,) = (tmp_path / "mels").rglob("*.npy")
-    index = json.loads(frames.with_suffix(".json").read_text())
-    np.testing.assert_array_equal(np.load(frames), genre.log_mel)
-    assert index["tracks"] == [[0, track.path.name, track.start, track.frames, 0] for track in genre.tracks]
-
-
-def test_processes_that_fill_the_cache_at_once_agree(audio_dir, tmp_path, decoded):
-    inner = []
-
-    def progress(paths, **_):
-        for path in paths:
-            yield path
-            inner.append(load(audio_dir / "harp", tmp_path))  # another process overtakes after each track
-
-    outer = data.load_genre(audio_dir / "harp", AUDIO, ALL, tmp_path, progress)
-    assert len(decoded) == 6  # the first of the others measured all, too
-    for genre in inner:
-        np.testing.assert_array_equal(genre.log_mel, outer.log_mel)
-        assert (genre.tracks, genre.statistics) == (outer.tracks, outer.statistics)
-        np.testing.assert_array_equal(genre.fine_structure, outer.fine_structure)
-    assert sorted(path.suffix for path in tmp_path.rglob("*") if path.is_file()) == [".fine", ".json", ".npy"]
-
-
-@pytest.mark.parametrize("suffix", [".json", ".npy", ".fine"])
-@pytest.mark.parametrize("damage", [b"", b"half", bytes(300)], ids=["empty", "half", "zeros"])
-def test_a_cache_that_a_power_cut_damaged_is_computed_anew(audio_dir, tmp_path, suffix, damage):
-    whole = load(audio_dir / "harp", tmp_path)
-    frames, structure = np.array(whole.log_mel), whole.fine_structure
-    (victim,) = tmp_path.rglob(f"*{suffix}")
-    victim.write_bytes(victim.read_bytes()[:-40] if damage == b"half" else damage)
-    for _ in range(2):
-        again = load(audio_dir / "harp", tmp_path)
-        np.testing.assert_array_equal(again.log_mel, frames)
-        np.testing.assert_array_equal(again.fine_structure, structure)
-        assert (again.tracks, again.statistics) == (whole.tracks, whole.statistics)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be asked there whether it runs")
-def test_what_a_killed_process_left_half_written_is_removed(audio_dir, tmp_path, monkeypatch):
-    genre = load(audio_dir / "harp", tmp_path)
-    folder = Path(genre.log_mel.filename).parent
-    train = tmp_path / "corpus" / "train" / "folk"
-    train.mkdir(parents=True)
-    kill = """
-import os, sys
-from gst_jax.runs.atomic import replacing
-with replacing(sys.argv[1]) as one, replacing(sys.argv[2]) as other:
-    one.touch()
-    other.touch()
-    os.kill(os.getpid(), 9)
-"""
-    subprocess.run([sys.executable, "-c", kill, folder / "x.npy", train / "00.flac"])
-    assert len(list(tmp_path.rglob(".gst_jax-*"))) == 2
-    next(folder.glob("*.json")).unlink()
-    load(audio_dir / "harp", tmp_path)
-    monkeypatch.setattr(library, "_render_all", lambda *_: None)
-    library.build(tmp_path / "corpus")
-    assert not list(tmp_path.rglob(".gst_jax-*"))
-
-
-@pytest.mark.parametrize("change", ["grown", "new", "gone"])
-def test_a_folder_that_changes_while_it_is_read_is_refused_and_not_kept(rng, tmp_path, change):
-    folder = tmp_path / "a"
-    folder.mkdir()
-    for name in "xy":
-        sound.write_wave(folder / f"{name}.wav", noise(rng, 3), 16_000)
-
-    def progress(paths, **about):
-        yield from paths
-        if about["unit"] == "track":  # as when it is still being copied there
-            if change == "gone":
-                (folder / "x.wav").unlink()
-            else:
-                sound.write_wave(folder / ("x.wav" if change == "grown" else "z.wav"), noise(rng, 4), 16_000)
-
-    with pytest.raises(AudioError, match="a changed while it was read; run the command again"):
-        data.load_genre(folder, AUDIO, ALL, tmp_path / "cache", progress)
-    assert not list((tmp_path / "cache").rglob("*.json"))
-    assert len(load(folder, tmp_path / "cache").tracks) == {"grown": 2, "new": 3, "gone": 1}[change]
 
 
 def test_a_linked_folder_is_a_genre_under_the_name_of_the_link(audio_dir, tmp_path):
@@ -799,6 +683,7 @@ def test_what_is_converted_is_standardised_by_its_track_as_far_as_the_share_says
     genre = made_genre("a", [400 * T], rng)
     genre = replace(genre, log_mel=(genre.log_mel * 0.5 + 6).astype(np.float32))
     genre = replace(genre, statistics=Statistics(mean=(-10.0,) * 64, deviation=(7.0,) * 64, highest=(99.0,) * 64))
+    genre = replace(genre, levels=levels_of(genre.log_mel, genre.tracks))
     own_mean, own_deviation = genre.log_mel.mean(axis=0), genre.log_mel.std(axis=0)
     for share in (0.0, 0.6, 1.0):
         settings = replace(CONFIG, model=replace(CONFIG.model, song_share=share))

@@ -16,7 +16,7 @@ def genre(name, frames):
     mean, deviation, highest = frames.mean(axis=0), frames.std(axis=0), frames.max(axis=0)
     statistics = Statistics(mean=tuple(mean), deviation=tuple(deviation), highest=tuple(highest))
     tracks = (Track(None, 0, half), Track(None, half, len(frames) - half))
-    return Genre(name, frames, tracks, (), (), 1.0, statistics, None)
+    return Genre(name, frames, tracks, (), (), 1.0, statistics, None, None)
 
 
 def noise(seed, frames=20_000):

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
-import threading
 import zlib
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,6 +18,7 @@ from gst_jax.corpus import folk, jazz, rock
 from gst_jax.corpus.arrangement import Arrangement
 from gst_jax.corpus.composition import Tune, compose, describe
 from gst_jax.corpus.orchestra import draw_seats, orchestrate
+from gst_jax.runs import workers
 from gst_jax.runs.atomic import sweep, write_text
 from gst_jax.runs.directory import cache_dir
 from gst_jax.types import Progress
@@ -40,8 +33,7 @@ _TRAINING_SECONDS = 30.0
 _PAIRED_FILES = {"validation": 4, "test": 8}
 _PAIRED_SECONDS = 20.0
 _PAIRED_TEMPO = (96.0, 132.0)  # comfortable in every genre
-_PROCESSES = min(os.cpu_count() or 1, 4)  # of 0.3 GB each
-_WRITING = threading.Lock()  # a worker holds it while it writes, and does not end then
+_PROCESSES = min(workers.cores(), 4)
 _MARKER = "corpus.json"
 _USUAL = DataConfig().corpus_tracks
 
@@ -167,54 +159,10 @@ def _rng(*key: object) -> np.random.Generator:
 
 def _render_all(root: Path, missing: list[CorpusFile], progress: Progress | None) -> None:
     """Render files in several processes; when it is interrupted, these end at once, but never while they write."""
-    # Spawned, because forking a process that runs JAX's threads can hang it.
-    spawn = multiprocessing.get_context("spawn")
-    leash, hold = spawn.Pipe(duplex=False)
-    processes = min(_PROCESSES, len(missing))
-    with leash, hold, ProcessPoolExecutor(processes, spawn, _start_worker, (leash,)) as pool:
-        with _deaf_to_interrupts():  # the workers start here, and stay so
-            jobs = [pool.submit(_render_file, root, file) for file in missing]
-        waiting = jobs if progress is None else progress(jobs, total=len(jobs), desc="corpus", unit="file")
-        try:
-            for job in waiting:
-                job.result()
-        except BaseException as error:
-            hold.close()
-            pool.shutdown(cancel_futures=True)
-            if isinstance(error, BrokenProcessPool):
-                raise OSError(
-                    "a process that rendered the corpus was ended from outside, perhaps because memory ran out (each "
-                    f"of {processes} needs 0.3 GB); free some, then run the command again: it goes on from here"
-                ) from error
-            raise
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach, since the parent ends them; its own Ctrl-C comes a moment later."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows, where `_start_worker` does it
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_worker(leash: Connection) -> None:
-    """Let nothing but the leash end this process: not Ctrl-C, nor the pool, which may while a file is written."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(leash,), daemon=True).start()
-
-
-def _end_with(leash: Connection) -> None:
-    """End this process when the other end of the leash is let go, be it that the parent was killed."""
-    with suppress(EOFError, OSError):
-        leash.recv_bytes()
-    with _WRITING:
-        os._exit(1)
+    calls = [(root, file) for file in missing]
+    with workers.working(_render_file, calls, _PROCESSES, "rendered the corpus") as jobs:
+        for job in jobs if progress is None else progress(jobs, total=len(jobs), desc="corpus", unit="file"):
+            job.result()
 
 
 def _render_file(root: Path, file: CorpusFile) -> None:
@@ -223,7 +171,7 @@ def _render_file(root: Path, file: CorpusFile) -> None:
     target = root / file.path
     target.parent.mkdir(parents=True, exist_ok=True)
     samples = samples_of(file)
-    with _WRITING:
+    with workers.WRITING:
         sound.write_wave(target, samples, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
 
 

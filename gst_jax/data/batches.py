@@ -73,7 +73,7 @@ class _Side:
     """One genre as segments: as many as fit into each track, end to end."""
 
     def __init__(self, genre: Genre, settings: Config) -> None:
-        self._log_mel = np.asarray(genre.log_mel)  # a plain array is sliced faster
+        self._log_mel = genre.log_mel
         self._length = length = settings.audio.segment_frames
         self._genre = (
             np.array(genre.statistics.mean, np.float32),
@@ -85,7 +85,7 @@ class _Side:
         self._ends = np.cumsum(self._counts)
         self.segments = int(self._ends[-1])
         self._share = settings.model.song_share
-        self._songs = [self._levels(*place) for place in zip(self._starts, self._frames, strict=True)]
+        self._songs = genre.levels
         strength = settings.data.disturbance
         self._disturb = Disturbance(settings.audio, strength) if strength else None
 
@@ -107,16 +107,10 @@ class _Side:
                 continue
             log_mel = self._log_mel[start : start + self._length]
             real.append((log_mel - self._genre[0]) / self._genre[1])
-            song = self._songs[np.searchsorted(self._starts, start, side="right") - 1]
+            song = levels.Levels.unpacked(self._songs[np.searchsorted(self._starts, start, side="right") - 1])
             if self._disturb and change:
                 log_mel = self._disturb(log_mel, change)
                 song = song.filtered(change.filtered)
             mean, deviation = levels.blended(*self._genre, song, self._share)
             songs.append((log_mel - mean.astype(np.float32)) / deviation.astype(np.float32))
         return np.stack(songs), np.stack(real)
-
-    def _levels(self, start: int, frames: int) -> levels.Levels:
-        """Measure a track as `convert` measures a song."""
-        song = levels.Levels(self._log_mel.shape[1])
-        song.add(self._log_mel[start : start + frames], pauses=False)
-        return song

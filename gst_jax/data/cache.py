@@ -1,28 +1,31 @@
-"""Decode the files of a genre into its memory-mapped cache, in memory that does not grow with their length."""
+"""Fill the cache of a genre, in several processes where there is much to decode, and go on where that was stopped."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+import itertools
+import os
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
-from zipfile import BadZipFile
 
-import numpy as np
-
-from gst_jax import sound
 from gst_jax.config import AudioConfig
-from gst_jax.data.recordings import Recording, open_recording
+from gst_jax.data import shards
+from gst_jax.data.folders import Folders
+from gst_jax.data.shards import Found, Key, Wanted
 from gst_jax.data.team import Team
-from gst_jax.runs.atomic import replacing, sweep
-from gst_jax.sound import AudioError, fine_structure, treble
-from gst_jax.sound.levels import Levels
+from gst_jax.runs import workers
+from gst_jax.runs.atomic import sweep
+from gst_jax.sound import AudioError, AudioWarning
 from gst_jax.types import Progress
 
-_AT_A_TIME = 4096  # frames
+_IN_A_SHARD = 16, 3600.0  # recordings, and seconds of sound, at most
+_SHARDS_EACH = 4  # for a process, at least, so that all end at about the same time
+_WORTH = 600.0  # seconds of sound to decode for which a process is worth its start: ten seconds of work for two
+_SHORTEST = 1.0  # seconds of sound that take as long as any shorter recording
+_KEPT = 7 * 86_400.0  # seconds that a shard is kept which nothing uses: a training that began before may read it
 
 Skipped = tuple[Path, str]  # a file, and why
 
@@ -30,257 +33,108 @@ Skipped = tuple[Path, str]  # a file, and why
 class BadFiles(AudioError):
     """Files that cannot be used, in one message."""
 
-    def __init__(self, errors: Sequence[AudioError], paths: Sequence[Path] = ()) -> None:
+    def __init__(self, errors: Sequence[AudioError]) -> None:
         """Put the errors, one per file, in one message that says how to train without them."""
-        self.errors, self.paths = tuple(errors), tuple(paths)
+        self.errors = tuple(errors)
         lines = [f"{len(errors)} files cannot be used:"] if len(errors) > 1 else []
         remedy = f"to train without {'them' if lines else 'it'}: --set=data.skip_damaged=true"
         super().__init__("\n".join([*lines, *map(str, errors), remedy]))
 
 
 @dataclass(frozen=True)
-class Folders:
-    """The folders whose files, together, are a genre."""
-
-    genre: str
-    paths: tuple[Path, ...]
-    corpus: Path | None = None  # the one of them that is of the built-in corpus; none of its files is held out
-
-    def relative(self, path: Path) -> tuple[int, str]:
-        """Return the number of the folder that a file lies in, and its path there."""
-        number = next(number for number, folder in enumerate(self.paths) if path.is_relative_to(folder))
-        return number, str(path.relative_to(self.paths[number]))
-
-
-@dataclass(frozen=True)
 class Plan:
-    """What to decode for a genre that is not in the cache."""
+    """What a genre takes from its shards."""
 
     folders: Folders
-    index: Path  # of the cache, written last, so that the cache is whole when it exists
-    training: tuple[Path, ...]
-    held_out: tuple[Path, ...]
+    place: Path  # of its shards
+    audio: AudioConfig
+    semitones: int  # how much higher and lower the copies of training tracks reach; 0 is no copies
+    skips_damaged: bool
+    files: frozenset[Key]  # in the folders when they were listed
+    training: tuple[Wanted, ...]
+    held_out: tuple[Wanted, ...]  # decoded too, to find the damaged ones now
+    others: tuple[Wanted, ...]  # whose header says that they cannot be used
     skipped: tuple[Skipped, ...]
+    new: frozenset[Key]  # what was missing when this was planned
 
     @property
-    def paths(self) -> tuple[Path, ...]:
-        """All tracks to decode."""
-        return (*self.training, *self.held_out)
+    def wanted(self) -> tuple[Wanted, ...]:
+        """All files that shards tell of."""
+        return (*self.training, *self.held_out, *self.others)
 
-    def part(self, path: Path) -> Path:
-        """Return where `write_share` keeps what it decoded of a track; `write_cache` removes it in the end."""
-        name = hashlib.sha256(repr(self.folders.relative(path)).encode()).hexdigest()[:16]
-        return self.index.with_name(f"{self.index.stem}-{name}.npz")
+    def known(self) -> dict[Key, Found]:
+        """Return what is in the shards."""
+        return shards.read_shards(self.place)
 
-    def without(self, bad: BadFiles) -> Plan:
-        """Return a plan that leaves damaged files out."""
-        return replace(
-            self,
-            training=tuple(path for path in self.training if path not in bad.paths),
-            held_out=tuple(path for path in self.held_out if path not in bad.paths),
-            skipped=(*self.skipped, *zip(bad.paths, map(str, bad.errors), strict=True)),
-        )
+    def is_whole(self) -> bool:
+        """Tell whether all is there now."""
+        return not lacking(self.wanted, self.known())
 
 
-def write_cache(plan: Plan, audio: AudioConfig, semitones: int, progress: Progress | None) -> None:
-    """Write the cache of a genre: the frames (.npy), their fine structure (.fine), an index of both (.json).
+def lacking(wanted: Sequence[Wanted], known: Mapping[Key, Found]) -> list[Wanted]:
+    """Return what no shard tells of, or not enough."""
+    return [one for one in wanted if one.key not in known or known[one.key].depth < one.depth]
 
-    Each file appears whole, by a rename, under a name made of what went in: processes that do this at the same time
-    do the work twice, no harm done. The held-out tracks are decoded too, to find the damaged ones now. What
-    `write_share` decoded before is taken from there.
+
+def fill(plan: Plan, team: Team, progress: Progress | None) -> None:
+    """Decode what is missing in the shards of a genre, of several processes that call this a share each.
+
+    A shard appears whole or not at all, so that whoever is stopped goes on after the last one. What is wrong with
+    files is found in the shards.
 
     Args:
-        plan: what to decode.
-        audio: how sound becomes frames.
-        semitones: how much higher and lower the copies of training tracks reach; 0 is no copies.
-        progress: called like `tqdm.tqdm` on the tracks; None is silent.
-
-    Raises:
-        BadFiles: when files are damaged, naming all of them.
-        AudioError: when no file can be trained on.
-    """
-    plan.index.parent.mkdir(parents=True, exist_ok=True)
-    sweep(plan.index.parent)
-    tracks: list[tuple[Path, int, int, int]] = []
-    skipped, held_out = list(plan.skipped), []
-    bad: dict[Path, AudioError] = {}
-    totals, fit = Levels(audio.n_mels), fine_structure.Fit(audio)
-    with _caching(plan.index.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
-        _write_shape(file, (0, audio.n_mels))
-        for path in _shown(plan, plan.paths, progress):
-            try:
-                taken = _shared(plan.part(path), file, totals, fit)
-                reason, copies = taken or _decode(plan, path, audio, semitones, file, totals, fit)
-            except AudioError as error:
-                bad[path] = error
-                continue
-            if reason:
-                skipped.append((path, reason))
-            elif path in plan.held_out:
-                held_out.append(path)
-            tracks += [(path, *copy) for copy in copies]
-        if bad:
-            raise BadFiles(list(bad.values()), list(bad))
-        require_any(tracks, plan.folders, skipped)
-        _write_shape(file, (totals.frames, audio.n_mels))
-    _write_index(plan, tracks, held_out, skipped, totals, fit)
-
-
-def write_share(plan: Plan, audio: AudioConfig, semitones: int, team: Team, progress: Progress | None) -> None:
-    """Decode a process's share of the tracks, every `team.count`-th, for `write_cache` of the first to put together.
-
-    What was decoded before is not decoded again. Damaged files are left to `write_cache`, which names all of them.
-
-    Args:
-        plan: what to decode, the same in all processes.
-        audio: how sound becomes frames.
-        semitones: as for `write_cache`.
+        plan: what the genre takes, the same in all processes.
         team: the processes.
         progress: called like `tqdm.tqdm` on the tracks; None is silent.
     """
-    plan.index.parent.mkdir(parents=True, exist_ok=True)
-    for path in _shown(plan, plan.paths[team.index :: team.count], progress):
-        part, totals, fit = plan.part(path), Levels(audio.n_mels), fine_structure.Fit(audio)
-        if part.exists():
-            continue
-        with suppress(AudioError):
-            with replacing(part.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
-                _write_shape(file, (0, audio.n_mels))
-                reason, copies = _decode(plan, path, audio, semitones, file, totals, fit)
-                _write_shape(file, (totals.frames, audio.n_mels))
-            with replacing(part) as temporary, temporary.open("wb") as file:
-                np.savez(file, reason=reason, copies=np.array(copies, int).reshape(-1, 3), **fit.moments())
-
-
-def _shown(plan: Plan, paths: Sequence[Path], progress: Progress | None) -> Iterable[Path]:
-    return progress(paths, total=len(paths), desc=plan.folders.genre, unit="track") if progress else paths
-
-
-def _decode(
-    plan: Plan,
-    path: Path,
-    audio: AudioConfig,
-    semitones: int,
-    file: BinaryIO,
-    totals: Levels,
-    fit: fine_structure.Fit,
-) -> tuple[str, list[tuple[int, int, int]]]:
-    """Append the frames of a track and its copies to a file, and count them in; a held-out track is only looked at.
-
-    Returns:
-        Why it cannot be used, if so; and the start, the length and the semitones of each copy.
-    """
-    copies: list[tuple[int, int, int]] = []
-    for step in sorted(range(-semitones, semitones + 1), key=abs):  # the recording itself first
-        with open_recording(path, audio, step) as recording:
-            reason = _unusable(recording)
-            if step == 0 and (reason or path in plan.held_out):
-                return reason, []
-            if reason:
-                continue  # a faster copy may be too short
-            start = totals.frames
-            _write_track(recording, file, totals, fit)
-            if step == 0:
-                _learn_treble(recording, path, fit)
-            copies.append((start, totals.frames - start, step))
-    return "", copies
-
-
-def _shared(
-    part: Path, file: BinaryIO, totals: Levels, fit: fine_structure.Fit
-) -> tuple[str, list[tuple[int, int, int]]] | None:
-    """Append what `write_share` decoded of a track, and return as `_decode`; None where it decoded nothing."""
-    first = totals.frames
-    try:
-        frames = np.load(part.with_suffix(".npy"), mmap_mode="r")
-        with part.open("rb") as opened, np.load(opened) as stored:
-            told = dict(stored)
-    except (FileNotFoundError, EOFError, ValueError, BadZipFile):  # none, or after a power cut damaged
-        return None
-    for start in range(0, len(frames), _AT_A_TIME):
-        block = frames[start : start + _AT_A_TIME]
-        file.write(block.data)
-        totals.add(block)
-    fit.merge(told)
-    return str(told["reason"]), [(first + start, *rest) for start, *rest in told["copies"].tolist()]
-
-
-def _write_track(recording: Recording, file: BinaryIO, totals: Levels, fit: fine_structure.Fit) -> None:
-    """Append the frames of a recording to a file; count them in."""
-    for log_mel in recording.log_mels():
-        if len(log_mel):
-            file.write(log_mel.data)
-            totals.add(log_mel)
-    for block in recording.blocks(fine_structure.BLOCK_SECONDS * recording.audio.sample_rate):
-        fit.add(block)
-
-
-def _learn_treble(recording: Recording, path: Path, fit: fine_structure.Fit) -> None:
-    """Read the file of a recording again, at a rate that holds what sounds above the mel bands, if it has one."""
-    audio = treble.wide(recording.audio)
-    if sound.read_header(path).sample_rate < audio.sample_rate:
+    share = [one for one in plan.wanted[team.index :: team.count] if one.key in plan.new]
+    if not share:
         return
-    with open_recording(path, audio) as opened:
-        wide = replace(opened, gain=recording.gain)
-        blocks = (part.blocks(fine_structure.BLOCK_SECONDS * part.audio.sample_rate) for part in (recording, wide))
-        for pair in zip(*blocks, strict=False):  # the wider may begin another block with its last sample
-            fit.add_treble(*pair)
+    plan.place.mkdir(parents=True, exist_ok=True)
+    sweep(plan.place)
+    seconds = sum(max(one.seconds, _SHORTEST) for one in share) * (2 * plan.semitones + 1)
+    processes = max(1, min(workers.cores(), int(seconds / _WORTH)))
+    groups = list(_grouped(share, processes))
+    places = [plan.place / shards.name_of(group) for group in groups]
 
+    def shown(done: Iterable[Wanted]) -> Iterator[Wanted]:
+        return iter(progress(done, total=len(share), desc=plan.folders.genre, unit="track") if progress else done)
 
-def _write_index(
-    plan: Plan,
-    tracks: Sequence[tuple[Path, int, int, int]],
-    held_out: Sequence[Path],
-    skipped: Sequence[Skipped],
-    totals: Levels,
-    fit: fine_structure.Fit,
-) -> None:
-    """Write fine structure and index; remove what belongs to an earlier state of the folders."""
-    relative = plan.folders.relative
-    index = {
-        "tracks": [(*relative(path), *rest) for path, *rest in tracks],
-        "held_out": [relative(path) for path in held_out],
-        "skipped": [(*relative(path), reason) for path, reason in skipped],
-        "mean": totals.mean.tolist(),
-        "deviation": totals.deviation.tolist(),
-        "highest": totals.highest.tolist(),
-    }
-    with _caching(plan.index.with_suffix(".fine")) as temporary, temporary.open("wb") as file:
-        np.save(file, fit.solve())
-    with _caching(plan.index) as temporary:
-        temporary.write_text(json.dumps(index, indent=1), encoding="ascii")
-    for path in plan.index.parent.glob("[!.]*"):
-        if path.stem != plan.index.stem:
-            with suppress(PermissionError):  # Windows does not remove what another process has mapped
-                path.unlink(missing_ok=True)
-
-
-def _write_shape(file: BinaryIO, shape: tuple[int, int]) -> None:
-    """Write the .npy header at the start of a file; NumPy pads it so that the first axis can grow in place."""
-    file.seek(0)
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
-@contextmanager
-def _caching(target: Path) -> Iterator[Path]:
-    """Replace a file of the cache, unless another process uses it already: its name says what it holds."""
+    if processes == 1:
+        going = shown(share)
+        for place, group in zip(places, groups, strict=True):
+            shards.write_shard(place, itertools.islice(going, len(group)), plan.audio, plan.semitones)
+        for _ in going:  # tells it that the last one is done
+            pass
+        return
+    calls = [(place, group, plan.audio, plan.semitones) for place, group in zip(places, groups, strict=True)]
     try:
-        with replacing(target) as temporary:
-            yield temporary
-    except PermissionError:  # Windows does not replace a file that is mapped to memory
-        if not target.exists():
-            raise
+        with workers.working(shards.decoded, calls, processes, "decoded music") as jobs:
+
+            def done() -> Iterator[Wanted]:
+                for job, group in zip(jobs, groups, strict=True):
+                    for text in job.result():
+                        warnings.warn(text, AudioWarning, stacklevel=2)
+                    yield from group
+
+            for _ in shown(done()):
+                pass
+    finally:
+        sweep(plan.place)
 
 
-def refuse(bad: Sequence[AudioError]) -> None:
-    """Raise one error for all files that cannot be used, where there are any.
-
-    Raises:
-        BadFiles: naming all of them.
-    """
-    if bad:
-        raise BadFiles(bad)
+def _grouped(wanted: Sequence[Wanted], processes: int) -> Iterator[list[Wanted]]:
+    """Divide recordings into shards."""
+    most, longest = _IN_A_SHARD
+    most = min(most, -(-len(wanted) // (_SHARDS_EACH * processes)))
+    group: list[Wanted] = []
+    for one in wanted:
+        if len(group) == most or group and sum(other.seconds for other in group) + one.seconds > longest:
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group
 
 
 def require_any(usable: Sequence[object], folders: Folders, skipped: Sequence[Skipped]) -> None:
@@ -294,16 +148,13 @@ def require_any(usable: Sequence[object], folders: Folders, skipped: Sequence[Sk
         )
 
 
-def _unusable(recording: Recording) -> str:
-    """Return why a recording cannot be trained on, or nothing."""
-    audio = recording.audio
-    if (frames := recording.length // audio.hop_length) < audio.segment_frames:
-        return too_short(frames / audio.frames_per_second, audio)
-    loud = any(frames.size and frames.max() > sound.LOG_MEL_FLOOR for frames in recording.log_mels())
-    return "" if loud else "it is silent"
-
-
-def too_short(seconds: float, audio: AudioConfig) -> str:
-    """Return why a recording of so many seconds cannot be trained on."""
-    needed = audio.segment_frames / audio.frames_per_second
-    return f"it is {seconds:.2f} s long, a training segment takes {needed:.2f} s"
+def tidy(plan: Plan, known: Mapping[Key, Found]) -> None:
+    """Note which shards were used now; remove those that nothing has used for a week."""
+    now = time.time()
+    used = {known[one.key].shard.name for one in plan.wanted if one.key in known}
+    for path in plan.place.glob("[!.]*.np[yz]"):
+        with suppress(PermissionError, FileNotFoundError):  # of another user; of Windows, as long as it is mapped
+            if path.stem in used:
+                os.utime(path)
+            elif now - path.stat().st_mtime > _KEPT:
+                path.unlink()

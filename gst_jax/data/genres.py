@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import os
-import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig, DataConfig
-from gst_jax.data.cache import (
-    BadFiles,
-    Folders,
-    Plan,
-    Skipped,
-    refuse,
-    require_any,
+from gst_jax.data.cache import BadFiles, Plan, Skipped, fill, lacking, require_any, tidy
+from gst_jax.data.folders import Folders, folders_of, refuse_shared
+from gst_jax.data.shards import (
+    Depth,
+    Found,
+    Frames,
+    Key,
+    Wanted,
+    read_levels,
+    read_shards,
+    read_structure,
     too_short,
-    write_cache,
-    write_share,
 )
 from gst_jax.data.team import ALONE, Team
 from gst_jax.runs.directory import Statistics
-from gst_jax.sound import AudioError
+from gst_jax.sound import AudioError, fine_structure
+from gst_jax.sound.levels import Levels
 from gst_jax.types import Array, Progress
 
-_CACHE_VERSION = 6  # raise it when the same files would give other frames
+_CACHE_VERSION = 7  # raise it when the same files would give other frames
+_FITTED = 128  # recordings of a genre, at most, whose fine structure is learned: enough, whatever its length
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,14 @@ class Genre:
     """The training frames of one genre, and what became of each of its files."""
 
     name: str
-    log_mel: Array  # float32 [frames of all tracks, M] in dB, memory-mapped, read-only
+    log_mel: Frames | Array  # float32 [frames of all tracks, M] in dB, of which slices are read; memory-mapped
     tracks: tuple[Track, ...]
     held_out: tuple[Path, ...]  # never trained on
     skipped: tuple[Skipped, ...]
     minutes: float  # of sound to train on, not counting copies
     statistics: Statistics
     fine_structure: Array  # float32 [M + 1, F], from `fine_structure.Fit`
+    levels: Array  # of each track without its pauses, `Levels.packed`, float64 [tracks, 3 M + 1]
 
     @property
     def recordings(self) -> list[Track]:
@@ -74,9 +78,13 @@ def split_tracks(files: Sequence[Path], held_out_fraction: float) -> tuple[list[
     count = 0
     if held_out_fraction > 0 and len(files) > 1:
         count = min(max(round(held_out_fraction * len(files)), 1), len(files) - 1)
-    ranked = sorted(files, key=lambda path: (hashlib.sha256(os.fsencode(path.name)).digest(), path))
-    held_out = set(ranked[:count])
+    held_out = set(drawn(files, count))
     return [path for path in files if path not in held_out], [path for path in files if path in held_out]
+
+
+def drawn(files: Sequence[Path], count: int) -> list[Path]:
+    """Draw files by a hash of their names: the same ones each time, and mostly so when there are a few more."""
+    return sorted(files, key=lambda path: (hashlib.sha256(os.fsencode(path.name)).digest(), path))[:count]
 
 
 def load_genre(
@@ -111,8 +119,8 @@ def load_genres(
         names: of the genres wanted.
         audio: how sound becomes frames.
         data: how tracks are divided, and at which speeds they train.
-        cache_dir: its `mels` folder keeps the frames. When a file is added, changed or removed, or a setting is
-            another, they are computed anew.
+        cache_dir: its `mels` folder keeps the frames. Those of a file that is new or changed are computed, and all
+            for another `audio`.
         progress: called like `tqdm.tqdm` on each genre's files; None is silent.
         corpus_dir: one more such folder, of which no file is held out: the built-in corpus's; None is no more.
         team: the processes that call this, each of which decodes a share of the tracks into the cache.
@@ -121,227 +129,158 @@ def load_genres(
         AudioError: when a genre is in no folder, or its folder holds no usable sound or is given twice; when a file
             in it cannot be read, or changes while it is read.
     """
-    found = _found(audio_dirs, names, audio, data, cache_dir, progress, corpus_dir)
-    plans = [part for part in found if isinstance(part, Plan)]
-    if team.count > 1:
-        for plan in plans:
-            write_share(plan, audio, data.speed_semitones, team, progress)
-        team.wait("all tracks are decoded")
-    if team.index > 0:
-        team.wait("the cache is whole")
-        for plan in plans:
-            team.require(plan.index, "name one by GST_JAX_CACHE")
-        return load_genres(audio_dirs, names, audio, data, cache_dir, progress, corpus_dir)
-    genres: list[Genre] = []
+    everything = [folders_of(name, audio_dirs, corpus_dir) for name in names]
+    refuse_shared(everything)
+    plans: list[Plan] = []
     bad: list[AudioError] = []
-    for part in found:
+    for folders in everything:
+        plan, damaged = _plan(folders, audio, data, Path(cache_dir), progress)
+        plans.append(plan)
+        bad += damaged
+    if bad:
+        raise BadFiles(bad)
+    for plan in plans:
+        fill(plan, team, progress)
+        if plan.new and plan.folders.keys() != plan.files:
+            places = " or ".join(map(str, plan.folders.paths))
+            raise AudioError(f"{places} changed while it was read; run the command again when it is complete")
+    team.wait("all tracks are decoded")
+    if team.index > 0:  # the first says what is wrong
+        team.wait("the cache is whole")
+    genres = []
+    for plan in plans:
+        if team.count > 1:
+            team.see(plan.place, plan.is_whole, "name one by GST_JAX_CACHE")
         try:
-            genres.append(part if isinstance(part, Genre) else _compute(part, audio, data, progress))
+            genres.append(_assemble(plan))
         except BadFiles as error:
             bad += error.errors
-    refuse(bad)
-    team.wait("the cache is whole")
+    if bad:
+        raise BadFiles(bad)
+    if team.index == 0:
+        team.wait("the cache is whole")
     return genres
 
 
-def _found(
-    audio_dirs: Sequence[str | os.PathLike[str]],
-    names: Sequence[str],
-    audio: AudioConfig,
-    data: DataConfig,
-    cache_dir: str | os.PathLike[str],
-    progress: Progress | None,
-    corpus_dir: str | os.PathLike[str] | None,
-) -> list[Genre | Plan]:
-    """Return each genre from the cache or, once all their headers are good, what to decode for it."""
-    everything = [_folders(name, audio_dirs, corpus_dir) for name in names]
-    indices = [_index(folders, audio, data, Path(cache_dir)) for folders in everything]
-    _refuse_shared(everything)
-    found: list[Genre | Plan] = []
-    bad: list[AudioError] = []
-    for folders, index in zip(everything, indices, strict=True):
-        if genre := _cached(folders, index, audio):
-            found.append(genre)
-        else:
-            plan, damaged = _plan(folders, index, audio, data, progress)
-            found.append(plan)
-            bad += damaged
-    refuse(bad)
-    return found
-
-
-def _folders(
-    name: str, audio_dirs: Sequence[str | os.PathLike[str]], corpus_dir: str | os.PathLike[str] | None
-) -> Folders:
-    """Return the folders of a genre, or say that there is none."""
-    places = [Path(place) for place in (*audio_dirs, corpus_dir) if place is not None]
-    paths = find_folders(name, places)
-    if not paths:
-        raise missing(name, {str(place): genre_folders(place) for place in places})
-    corpus = next((path for path in paths if corpus_dir is not None and path.parent == Path(corpus_dir)), None)
-    return Folders(name, tuple(paths), corpus)
-
-
-def _refuse_shared(everything: Sequence[Folders]) -> None:
-    """Raise an AudioError when a file would be taken twice."""
-    for one, other in itertools.combinations([path for folders in everything for path in folders.paths], 2):
-        if one.samefile(other):
-            raise AudioError(f"{one} and {other} are one and the same folder; give each genre recordings of its own")
-    for folders in everything:
-        for one, other in itertools.permutations(folders.paths, 2):
-            if one.resolve().is_relative_to(other.resolve()):
-                raise AudioError(f"{one} lies in {other}, so that its files would train twice; leave one of them out")
-
-
-def _index(folders: Folders, audio: AudioConfig, data: DataConfig, cache_dir: Path) -> Path:
-    """Return the path of a genre's index in the cache: another folder, setting or file has another path."""
-    settings = [_CACHE_VERSION, asdict(audio), data.held_out_fraction, data.speed_semitones]
-    settings += ["skip_damaged"] if data.skip_damaged else []
-    places = [[str(path.resolve()), path == folders.corpus] for path in folders.paths]
-    return cache_dir / "mels" / f"{folders.genre}-{_digest([settings, places])}" / f"{_state(folders)}.json"
-
-
-def _state(folders: Folders) -> str:
-    """Return a digest of the files in a genre's folders: names, sizes and times of change."""
-    files = _sound_files(folders) + _foreign_files(folders)
-    return _digest([[*folders.relative(path), *_size_and_time(path)] for path in files])
-
-
-def _cached(folders: Folders, index: Path, audio: AudioConfig) -> Genre | None:
-    """Return a genre from the cache, or None where that is missing or, after a power cut, damaged."""
-    try:
-        stored = json.loads(index.read_text(encoding="ascii"))
-        log_mel = np.load(index.with_suffix(".npy"), mmap_mode="r")
-        structure = np.load(index.with_suffix(".fine"))
-    except (FileNotFoundError, EOFError, ValueError):
-        return None
-    paths = folders.paths
-    tracks = tuple(Track(paths[number] / path, *rest) for number, path, *rest in stored["tracks"])
-    seconds = sum(track.frames for track in tracks if track.semitones == 0) / audio.frames_per_second
-    return Genre(
-        name=folders.genre,
-        log_mel=log_mel,
-        tracks=tracks,
-        held_out=tuple(paths[number] / path for number, path in stored["held_out"]),
-        skipped=tuple((paths[number] / path, reason) for number, path, reason in stored["skipped"]),
-        minutes=seconds / 60,
-        statistics=Statistics(**{name: tuple(stored[name]) for name in ("mean", "deviation", "highest")}),
-        fine_structure=structure,
-    )
+def place_of(folders: Folders, audio: AudioConfig, data: DataConfig, cache_dir: Path) -> Path:
+    """Return the folder of a genre's shards: other settings have another."""
+    settings = [_CACHE_VERSION, asdict(audio), data.speed_semitones, [str(path.resolve()) for path in folders.paths]]
+    digest = hashlib.sha256(json.dumps(settings).encode("ascii")).hexdigest()[:16]
+    return cache_dir / "mels" / f"{folders.genre}-{digest}"
 
 
 def _plan(
-    folders: Folders, index: Path, audio: AudioConfig, data: DataConfig, progress: Progress | None
+    folders: Folders, audio: AudioConfig, data: DataConfig, cache_dir: Path, progress: Progress | None
 ) -> tuple[Plan, list[AudioError]]:
-    """Look at the headers of a genre's files; return what to decode, and an error for each damaged file."""
-    unreadable = "cannot be read: export it as WAV, FLAC or MP3"
-    skipped = [(path, f"{path.suffix} {unreadable}") for path in _foreign_files(folders)]
-    usable, bad = [], []
-    files = _sound_files(folders)
-    shown = progress(files, total=len(files), desc=f"looking at {folders.genre}", unit="file") if progress else files
-    for path in shown:
-        try:
-            seconds = sound.duration(path)
-        except AudioError as error:
-            if data.skip_damaged:
-                skipped.append((path, str(error)))
-            else:
-                bad.append(error)
-            continue
-        if int(np.ceil(seconds * audio.sample_rate)) // audio.hop_length < audio.segment_frames:
-            skipped.append((path, too_short(seconds, audio)))
-        else:
-            usable.append(path)
+    """Look at the headers of a genre's new files; return what the genre takes, and an error for each damaged file."""
+    place = place_of(folders, audio, data, cache_dir)
+    known = read_shards(place)
+    if not data.skip_damaged:  # what could not be read is tried again
+        known = {key: found for key, found in known.items() if not found.damaged}
+    keys = {path: folders.key(path) for path in folders.sound_files()}
+    foreign = {path: folders.key(path) for path in folders.foreign_files()}
+    seconds, damaged = _look(folders, keys, known, progress)
+
+    least = audio.segment_frames
+    short = {path for path in keys if int(np.ceil(seconds[path] * audio.sample_rate)) // audio.hop_length < least}
+    usable = [path for path in keys if path not in short and path not in damaged]
+    others = [path for path in keys if path in short or path in damaged]
+    skipped = [(path, f"{path.suffix} cannot be read: export it as WAV, FLAC or MP3") for path in foreign]
+    skipped += [(path, str(damaged.get(path) or too_short(seconds[path], audio))) for path in others]
+    bad = [] if data.skip_damaged else list(damaged.values())
     if not bad:
         require_any(usable, folders, skipped)
-    lent = [path for path in usable if folders.corpus is not None and path.is_relative_to(folders.corpus)]
-    own = [path for path in usable if path not in lent]
-    training, held_out = split_tracks(own, data.held_out_fraction)
-    return Plan(folders, index, (*training, *lent), tuple(held_out), tuple(skipped)), bad
-
-
-def _compute(plan: Plan, audio: AudioConfig, data: DataConfig, progress: Progress | None) -> Genre:
-    """Decode a genre into the cache, then load it from there."""
-    try:
-        write_cache(plan, audio, data.speed_semitones, progress)
-    except BadFiles as error:
-        if not data.skip_damaged:
-            raise
-        write_cache(plan.without(error), audio, data.speed_semitones, progress)
-    if _state(plan.folders) != plan.index.stem:
-        plan.index.unlink(missing_ok=True)
-        places = " or ".join(map(str, plan.folders.paths))
-        raise AudioError(f"{places} changed while it was read; run the command again when it is complete")
-    genre = _cached(plan.folders, plan.index, audio)
-    if genre is None:
-        raise OSError(f"{plan.index.parent} was emptied by another process; run the command again")
-    return genre
-
-
-def genre_folders(audio_dir: Path) -> list[str]:
-    """Name the folders of an audio folder, one per genre.
-
-    Raises:
-        AudioError: when there is no such folder.
-    """
-    if not audio_dir.is_dir():
-        raise AudioError(f"there is no folder {audio_dir}; the audio folder must hold one folder per genre")
-    return sorted(path.name for path in audio_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def find_folders(genre: str, audio_dirs: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """Return the folders of a genre in the audio folders that hold it, in their order.
-
-    Raises:
-        AudioError: when there is no such audio folder.
-    """
-    found = []
-    for audio_dir in map(Path, audio_dirs):
-        alike = [name for name in genre_folders(audio_dir) if composed(name) == composed(genre)]
-        found += [audio_dir / name for name in ([genre] if (audio_dir / genre).is_dir() else alike[:1])]
-    return found
-
-
-def missing(genre: str, held: Mapping[str, Sequence[str]]) -> AudioError:
-    """Return what to say of a genre that no audio folder holds: `held` are the genres of each."""
-    there = listed({name for names in held.values() for name in names}) or "no folder at all"
-    has, holds, make = ("has", "it holds", "make it") if len(held) == 1 else ("have", "they hold", "make it in one")
-    return AudioError(
-        f"{' and '.join(held)} {has} no folder {genre!r}; {holds} {there}: {make}, or name another pair"
+    is_lent = {path: folders.corpus is not None and path.is_relative_to(folders.corpus) for path in usable}
+    lent = [path for path in usable if is_lent[path]]
+    own, held_out = split_tracks([path for path in usable if not is_lent[path]], data.held_out_fraction)
+    fitted = set(drawn([*own, *lent], _FITTED))
+    depths = {path: Depth.STRUCTURE if path in fitted else Depth.FRAMES for path in (*own, *lent)}
+    depths |= dict.fromkeys(held_out, Depth.HEARD) | dict.fromkeys(others, Depth.HEADER)
+    wanted = {
+        path: Wanted(path, keys[path], seconds[path], depth, str(damaged.get(path, "")))
+        for path, depth in depths.items()
+    }
+    plan = Plan(
+        folders=folders,
+        place=place,
+        audio=audio,
+        semitones=data.speed_semitones,
+        skips_damaged=data.skip_damaged,
+        files=frozenset([*keys.values(), *foreign.values()]),
+        training=tuple(wanted[path] for path in (*own, *lent)),
+        held_out=tuple(wanted[path] for path in held_out),
+        others=tuple(wanted[path] for path in others),
+        skipped=tuple(skipped),
+        new=frozenset(one.key for one in lacking(list(wanted.values()), known)),
     )
+    return plan, bad
 
 
-def listed(names: Collection[str]) -> str:
-    """Join names in order; of many, as a home folder holds, the first will do."""
-    return ", ".join(sorted(names)[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+def _look(
+    folders: Folders, keys: Mapping[Path, Key], known: Mapping[Key, Found], progress: Progress | None
+) -> tuple[dict[Path, float], dict[Path, AudioError]]:
+    """Return the seconds that each file's header promises, 0 of a damaged one, and what is wrong with those."""
+    seconds = {path: known[key].seconds for path, key in keys.items() if key in known}
+    headers = {path: known[key] for path, key in keys.items() if key in known and known[key].depth == Depth.HEADER}
+    damaged = {path: AudioError(found.damaged) for path, found in headers.items() if found.damaged}
+    new = [path for path in keys if path not in seconds]
+    named = {"total": len(new), "desc": f"looking at {folders.genre}", "unit": "file"}
+    for path in progress(new, **named) if progress and new else new:
+        try:
+            seconds[path] = sound.duration(path)
+        except AudioError as error:
+            seconds[path], damaged[path] = 0.0, error
+    return seconds, damaged
 
 
-def composed(text: str) -> str:
-    """Return the one encoding of a text, where accented and Bangla letters have two."""
-    return unicodedata.normalize("NFC", text)
+def _assemble(plan: Plan) -> Genre:
+    """Return a genre from its shards, all of which are there.
 
-
-def _sound_files(folders: Folders) -> list[Path]:
-    """List a genre's files, or say which of its folders is empty."""
-    found = []
-    for folder in folders.paths:
-        files = sound.find_audio(folder)
-        if not files:
-            foreign = sound.find_audio(folder, sound.FOREIGN_SUFFIXES)
-            what = f"only sound that cannot be read, such as {foreign[0].name}" if foreign else "no sound file"
-            raise AudioError(f"{folder} holds {what}; put WAV, FLAC, OGG or MP3 files there")
-        found += files
-    return found
-
-
-def _foreign_files(folders: Folders) -> list[Path]:
-    return [path for folder in folders.paths for path in sound.find_audio(folder, sound.FOREIGN_SUFFIXES)]
-
-
-def _size_and_time(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode("ascii")).hexdigest()[:16]
+    Raises:
+        BadFiles: when files are damaged, naming all of them.
+        AudioError: when no file can be trained on.
+    """
+    known = plan.known()
+    if lacking(plan.wanted, known):
+        raise OSError(f"{plan.place} was emptied by another process; run the command again")
+    bad = [AudioError(known[one.key].damaged) for one in plan.wanted if known[one.key].damaged]
+    if bad and not plan.skips_damaged:
+        raise BadFiles(bad)
+    skipped = list(plan.skipped)
+    for one in (*plan.training, *plan.held_out):
+        if reason := known[one.key].damaged or known[one.key].unusable:
+            skipped.append((one.path, reason))
+    unused = {path for path, _ in skipped}
+    totals, fit = Levels(plan.audio.n_mels), fine_structure.Fit(plan.audio)
+    levels_of = lru_cache(maxsize=64)(read_levels)
+    tracks: list[Track] = []
+    pieces: list[tuple[Path, int, int]] = []
+    levels: list[Array] = []
+    for one in plan.training:
+        found = known[one.key]
+        for copy in found.copies:
+            tracks.append(Track(one.path, totals.frames, copy.frames, copy.semitones))
+            pieces.append((found.shard, copy.start, copy.frames))
+            whole, sounding = levels_of(found.shard)[copy.row]
+            totals.merge(Levels.unpacked(whole))
+            levels.append(sounding)
+        if one.depth == Depth.STRUCTURE:
+            read_structure(found, fit)
+    require_any(tracks, plan.folders, skipped)
+    seconds = sum(track.frames for track in tracks if track.semitones == 0) / plan.audio.frames_per_second
+    tidy(plan, known)
+    return Genre(
+        name=plan.folders.genre,
+        log_mel=Frames(pieces, plan.audio.n_mels),
+        tracks=tuple(tracks),
+        held_out=tuple(one.path for one in plan.held_out if one.path not in unused),
+        skipped=tuple(skipped),
+        minutes=seconds / 60,
+        statistics=Statistics(
+            mean=tuple(totals.mean.tolist()),
+            deviation=tuple(totals.deviation.tolist()),
+            highest=tuple(totals.highest.tolist()),
+        ),
+        fine_structure=fit.solve(),
+        levels=np.stack(levels),
+    )

@@ -9,12 +9,13 @@ import numpy as np
 
 from gst_jax import sound
 from gst_jax.config import AudioConfig
-from gst_jax.data.genres import Genre, Track
+from gst_jax.data.genres import Genre, Track, drawn
 from gst_jax.sound import levels
 from gst_jax.types import Array
 
 _ENOUGH_MINUTES = 2.0  # less is learned by heart before anything else is
 _LISTENED = 10_000  # frames of a recording, two and a half minutes, that are looked at
+_RECORDINGS = 128  # of a genre, at most, that are; drawn by their names, so that copies of one name meet
 
 _DIVISIONS, _UNLIKELY = 200, 0.05  # of recordings at random, of which so few may be as far apart as the genres
 _TELLING = 5  # recordings of a genre, at least: fewer can be divided in too few ways
@@ -64,9 +65,15 @@ def cautions(a: Genre, b: Genre, audio: AudioConfig) -> list[str]:
     return said
 
 
+def _heard(genre: Genre) -> list[Track]:
+    """Return the recordings of a genre that are looked at."""
+    chosen = set(drawn([track.path for track in genre.recordings], _RECORDINGS))
+    return [track for track in genre.recordings if track.path in chosen]
+
+
 def _frames(genre: Genre) -> Iterator[Array]:
-    """Yield the frames [t, M] dB of each recording, two and a half minutes at most."""
-    for track in genre.recordings:
+    """Yield the frames [t, M] dB of each recording that is looked at, two and a half minutes at most."""
+    for track in _heard(genre):
         yield genre.log_mel[track.start : track.start + min(track.frames, _LISTENED)]
 
 
@@ -84,7 +91,7 @@ def _alike(a: Genre, b: Genre) -> bool:
         squares = song.deviation**2 + song.mean**2
         moments.append(song.frames * np.stack([np.ones_like(squares), song.mean, squares]))
     rng = np.random.default_rng(0)
-    dealt = np.arange(len(moments)) < len(a.recordings)
+    dealt = np.arange(len(moments)) < len(_heard(a))
     ways = np.stack([dealt, *(rng.permutation(dealt) for _ in range(_DIVISIONS))])
     one, other = (_levels_of(np.tensordot(way.astype(float), np.array(moments), 1)) for way in (ways, ~ways))
     apart = levels.divergence(*one, *other) + levels.divergence(*other, *one)
@@ -123,7 +130,8 @@ def find_copies(a: Genre, b: Genre) -> list[tuple[Track, Track]]:
     lags = (times[mine] - other_times[theirs]) // _SLACK
     pairs, counts = np.unique(np.stack([tracks[mine], other_tracks[theirs], lags]), axis=1, return_counts=True)
     same = dict.fromkeys((int(one), int(other)) for one, other, _ in pairs[:, counts >= _SAME].T)
-    return [(a.recordings[one], b.recordings[other]) for one, other in same]
+    ours, yours = _heard(a), _heard(b)
+    return [(ours[one], yours[other]) for one, other in same]
 
 
 def _fingerprints(recordings: Iterable[Array]) -> tuple[Array, Array, Array]:

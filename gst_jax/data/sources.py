@@ -12,7 +12,8 @@ import numpy as np
 
 from gst_jax import config, corpus, sound
 from gst_jax.config import Config, ConfigError, DataConfig
-from gst_jax.data.genres import Genre, composed, find_folders, genre_folders, listed, load_genres, missing
+from gst_jax.data.folders import composed, find_folders, genre_folders, listed, missing
+from gst_jax.data.genres import Genre, load_genres
 from gst_jax.data.team import ALONE, Team
 from gst_jax.runs.directory import RunDirectory, cache_dir
 from gst_jax.sound import AudioError

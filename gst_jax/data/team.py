@@ -19,16 +19,20 @@ class Team:
     wait: Callable[[str], None] = lambda what: None  # until all have come to the same place, told in words
 
     def require(self, path: Path, remedy: str) -> None:
-        """Wait until what the first process wrote is seen here.
+        """Wait until what the first process wrote is seen here; raises as `see`."""
+        self.see(path, path.exists, remedy)
+
+    def see(self, place: Path, is_there: Callable[[], bool], remedy: str) -> None:
+        """Wait until what other processes wrote is seen here.
 
         Raises:
             OSError: when it is not; says how to mend that.
         """
         start = time.monotonic()
-        while not path.exists():
+        while not is_there():
             if time.monotonic() - start > _SEEN:
                 raise OSError(
-                    f"process {self.index} does not see {path}, which process 0 wrote; all processes must share that "
+                    f"process {self.index} does not see {place} as others wrote it; all processes must share that "
                     f"folder: {remedy}"
                 )
             time.sleep(1)

@@ -53,10 +53,12 @@ def _cross_spectra(genre: Genre, size: int) -> Array:
     """Measure how mel bins move together at each rate: complex [size // 2 + 1, M, M], positive definite."""
     mean, deviation = np.array(genre.statistics.mean), np.array(genre.statistics.deviation)
     taper = np.sqrt(np.hanning(size + 1)[:-1, None])
-    starts = np.concatenate(
-        [np.arange(track.start, track.start + track.frames - size + 1, size // 2) for track in genre.tracks]
-    )
-    starts = starts[:: -(-len(starts) // _WINDOWS)]
+    firsts = np.array([track.start for track in genre.tracks])
+    counts = np.array([max(track.frames - size, -1) // (size // 2) + 1 for track in genre.tracks])  # of windows
+    ends = np.cumsum(counts)
+    chosen = np.arange(0, ends[-1], -(-ends[-1] // _WINDOWS))
+    tracks = np.searchsorted(ends, chosen, side="right")
+    starts = firsts[tracks] + (chosen - (ends - counts)[tracks]) * (size // 2)
     total = np.zeros((size // 2 + 1, len(mean), len(mean)), np.complex128)
     for block in np.array_split(starts, -(-len(starts) // 64)):
         windows = np.stack([genre.log_mel[start : start + size] for start in block])

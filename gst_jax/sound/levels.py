@@ -33,6 +33,25 @@ class Levels:
             np.maximum(self.highest, log_mel.max(axis=0), out=self.highest)
             self.frames += len(log_mel)
 
+    def merge(self, other: Levels) -> None:
+        """Take in the frames that another has taken in."""
+        self._sum += other._sum
+        self._squares += other._squares
+        np.maximum(self.highest, other.highest, out=self.highest)
+        self.frames += other.frames
+
+    def packed(self) -> Array:
+        """Return all that there is in a row, float64 [3 M + 1], for `unpacked`."""
+        return np.concatenate([self._sum, self._squares, self.highest, [self.frames]])
+
+    @classmethod
+    def unpacked(cls, row: Array) -> Levels:
+        """Return the levels of a row from `packed`."""
+        levels = cls((len(row) - 1) // 3)
+        levels._sum, levels._squares, highest = np.array(row[:-1]).reshape(3, -1)
+        levels.highest, levels.frames = highest.astype(np.float32), int(row[-1])
+        return levels
+
     def filtered(self, gain: Array) -> Levels:
         """Return the levels of the same music with each band turned up by a gain, [M] dB."""
         other = Levels(len(self._sum))

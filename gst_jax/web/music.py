@@ -12,7 +12,7 @@ from typing import Any
 
 from gst_jax import config, data, sound
 from gst_jax.config import Config
-from gst_jax.data.genres import composed, find_folders
+from gst_jax.data.folders import composed, find_folders
 from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.sound import AudioError
