@@ -1,0 +1,2 @@
+def rows(folder, rng, few):
+    return []
