@@ -32,6 +32,7 @@ from gst_jax.learning.resuming import (
 from gst_jax.runs import provenance
 from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import RunDirectory
+from gst_jax.runs.refusals import naming
 from gst_jax.types import Progress
 
 
@@ -215,12 +216,12 @@ def _loop(
             window, logged_at = [], now
             _append(run.log, metrics)
             _refuse_not_finite(means, step, checkpoints)
-        if step % training.checkpoint_every == 0:
-            checkpoint.save(checkpoints, state)
         if measures:
             measuring = time.monotonic()
             _measure(run, state, before + measuring - start, best, caller)
             logged_at += time.monotonic() - measuring  # not a part of the speed
+        if step % training.checkpoint_every == 0:  # last, or a run killed while it measures would never do so here
+            checkpoint.save(checkpoints, state)
         caller.on_step(step, total, metrics | _shown(best, step))
     jax.block_until_ready(state)
     stepped = before + time.monotonic() - start
@@ -294,8 +295,7 @@ def _summary(
 
 def _refuse_not_finite(means: Metrics, step: int, checkpoints: Any) -> None:
     """Raise TrainingError when a loss is not finite: such a run does not recover."""
-    bad = [name for name, value in means.items() if not math.isfinite(value)]
-    if bad:
+    if bad := [name for name, value in means.items() if not math.isfinite(value)]:
         saved = f"step {checkpoints.latest.step}" if checkpoints.latest else "none"
         raise TrainingError(
             f"{bad[0]} is not finite at step {step}; last good checkpoint: {saved}. Start a new run with a lower "
@@ -317,5 +317,5 @@ def _forget_after(log: Path, step: int) -> Metrics:
 
 def _append(log: Path, entry: Metrics) -> None:
     if processes.is_first():
-        with log.open("a", encoding="utf-8") as file:
+        with naming(log), log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")

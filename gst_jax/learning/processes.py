@@ -117,6 +117,7 @@ def holding(run: RunDirectory) -> Iterator[None]:
     run.path.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(run.lock, timeout=0):
+            run.sweep()
             wait("the run is held")
             yield
     except filelock.Timeout as error:

@@ -18,7 +18,7 @@ import platformdirs
 from gst_jax import bundled, config
 from gst_jax.config import Config, ConfigError
 from gst_jax.runs.arrays import read_arrays
-from gst_jax.runs.atomic import replacing, write_text
+from gst_jax.runs.atomic import replacing, sweep, write_text
 from gst_jax.types import Array
 
 # What reading a file as if it were a run's config.json raises where it is none.
@@ -97,6 +97,11 @@ class RunDirectory:
             "provenance": self.history,
         }
         write_text(self.path / _SETTINGS, json.dumps(tree, indent=1))
+
+    def sweep(self) -> None:
+        """Remove what processes that were killed left half-written in it."""
+        for folder in (self.path, *self.path.rglob("*/")):
+            sweep(folder)
 
     @property
     def checkpoints(self) -> Path:

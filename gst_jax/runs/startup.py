@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import gc
@@ -16,7 +17,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from gst_jax.runs import terminal
+from gst_jax.runs import refusals, terminal
 from gst_jax.runs.directory import cache_dir
 
 _MALLOC = {"arena_max": 1, "hugetlb": 1, "mmap_max": 0, "trim_threshold": 1 << 40}
@@ -86,7 +87,7 @@ def plain_messages(after_interrupt: str = "") -> Iterator[None]:
         for name in ("SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), _end)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _heard_everywhere():
         warnings.showwarning = show  # type: ignore[assignment]
         try:
             try:
@@ -97,7 +98,7 @@ def plain_messages(after_interrupt: str = "") -> Iterator[None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
         except (ValueError, OSError) as error:
-            sys.exit(f"gst_jax: {error}")
+            sys.exit(f"gst_jax: {refusals.told(error)}")
         except RuntimeError as error:
             if not str(error).startswith("Unable to initialize backend"):
                 raise
@@ -111,6 +112,24 @@ def plain_messages(after_interrupt: str = "") -> Iterator[None]:
 def _end(number: int, frame: Any) -> None:
     """End the process as an exception does, so that half-written files are removed."""
     sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def _heard_everywhere() -> Iterator[None]:
+    """Interrupt once more what was interrupted where Python drops exceptions, as while JAX collects its garbage."""
+
+    def again(dropped: Any) -> None:
+        if issubclass(dropped.exc_type, (KeyboardInterrupt, SystemExit)):
+            code = getattr(dropped.exc_value, "code", None) or 128 + signal.SIGINT
+            threading.Timer(0.01, _thread.interrupt_main, [code - 128]).start()
+        else:
+            sys.__unraisablehook__(dropped)
+
+    before, sys.unraisablehook = sys.unraisablehook, again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def release_memory() -> None:
