@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -29,7 +28,7 @@ from gst_jax.learning.resuming import (
     refuse_other_run,
     refuse_other_source,
 )
-from gst_jax.runs import provenance
+from gst_jax.runs import provenance, seals
 from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.runs.refusals import naming
@@ -305,17 +304,13 @@ def _refuse_not_finite(means: Metrics, step: int, checkpoints: Any) -> None:
 
 def _forget_after(log: Path, step: int) -> Metrics:
     """Remove from the log what came after a step; return its last entry, {} where there is none."""
-    entries: list[Metrics] = []
-    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):  # a kill cut the last line off; its steps are repeated
-            entries.append(json.loads(line))
-    entries = [entry for entry in entries if entry["step"] <= step]
+    entries = [entry for entry in seals.read_lines(log)[0] if entry["step"] <= step]
     if log.exists() and processes.is_first():
-        write_text(log, "".join(json.dumps(entry) + "\n" for entry in entries))
+        write_text(log, "".join(map(seals.line, entries)))
     return entries[-1] if entries else {}
 
 
 def _append(log: Path, entry: Metrics) -> None:
     if processes.is_first():
         with naming(log), log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(seals.line(entry))

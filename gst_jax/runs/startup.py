@@ -14,7 +14,9 @@ import signal
 import sys
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from gst_jax.runs import refusals, terminal
@@ -47,6 +49,25 @@ def prepare(threads: int | None = None) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    _forget_damaged(Path(os.environ["JAX_COMPILATION_CACHE_DIR"]))
+
+
+def _forget_damaged(compiled: Path) -> None:
+    """Remove the compiled programs that a kill or the disk damaged: JAX would leave them, and compile each time."""
+    for path in compiled.glob("*-cache"):
+        with contextlib.suppress(OSError):
+            content = path.read_bytes()
+            if not content or (content[:1] == b"\x78" and not _inflates(content)):
+                path.unlink()
+
+
+def _inflates(content: bytes) -> bool:
+    """Tell whether something is whole by zlib's own checksum."""
+    try:
+        zlib.decompress(content)
+    except zlib.error:
+        return False
+    return True
 
 
 def make_reproducible() -> None:
