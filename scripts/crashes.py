@@ -10,7 +10,6 @@ comes undisturbed, with no temporary file beside it.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import random
@@ -19,7 +18,6 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,9 @@ _OUT = flags.DEFINE_string("out", "results/reliability_crashes.json", "where the
 _PARTS = flags.DEFINE_list("parts", ["train", "prepare", "convert", "export", "studio"], "what is killed")
 _KILLS = flags.DEFINE_integer("kills", 50, "by each signal, of a training; of the others a fifth as many, at least")
 _SEED = flags.DEFINE_integer("seed", 0, "of the moments")
-_WORKERS = flags.DEFINE_integer("workers", 2, "trainings that are tried at once")
+_MINUTES = flags.DEFINE_float("minutes", 600.0, "after which no more trainings are begun")
+
+START = time.monotonic()
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 Trial = tuple[str, bool, str]  # what was tried, whether it held, what went wrong
@@ -55,9 +55,10 @@ def _is_writing_checkpoint(run_dir: Path, said: str) -> bool:
     return folder.is_dir() and any(not (path / "crc32.json").exists() for path in folder.iterdir())
 
 
+STARTS = "while it starts and decodes"
 COMPILES = "while it compiles"  # into a cache of its own, which the last call uses
 PLACES = (
-    Place("while it starts and decodes", 5.0, lambda run_dir, said: True),
+    Place(STARTS, 5.0, lambda run_dir, said: True),
     Place(COMPILES, 8.0, lambda run_dir, said: "; compiling" in said),
     Place("while it measures before training", 3.0, lambda run_dir, said: "reading what to measure by" in said),
     Place("while it trains", 2.0, lambda run_dir, said: "starting" in said or "going on at" in said),
@@ -100,22 +101,21 @@ def _train(folder: Path, rng: random.Random, few: int) -> list[Trial]:
     music = trials.make_music(folder / "music")
     undisturbed = trials.run(trials.training(music, folder / "whole"), folder / "whole.log", folder / "cache")
     assert undisturbed[0] == 0, undisturbed[1]
-    reference = trials.digests_of_run(folder / "whole")
+    reference = trials.apart(trials.digests_of_run, folder / "whole")
+    trials.load(folder / "cache" / "compiled")
     chains = -(-_KILLS.value * len(SIGNALS) // len(PLACES))
     numbers = itertools.cycle(SIGNALS)  # 3 signals and 7 places have no common factor: all pairs come
     drawn = [[(place, next(numbers), rng.random()) for place in PLACES] for _ in range(chains)]
-    one = functools.partial(_train_chain, music, folder / "cache" / "compiled", reference)
-    with ThreadPoolExecutor(_WORKERS.value) as pool:
-        folders = [folder / f"chain {number}" for number in range(chains)]
-        return [trial for found in pool.map(one, folders, drawn) for trial in found]
+    found: list[Trial] = []
+    for number, kills in enumerate(drawn):
+        if time.monotonic() - START < 60 * _MINUTES.value:
+            found += _train_chain(music, reference, folder / f"chain {number}", kills)
+            print(f"{len(found)} kills of trainings, {sum(not held for _, held, _ in found)} not held", flush=True)
+    return found
 
 
 def _train_chain(
-    music: Path,
-    compiled: Path,
-    reference: dict[str, str],
-    folder: Path,
-    kills: list[tuple[Place, signal.Signals, float]],
+    music: Path, reference: dict[str, str], folder: Path, kills: list[tuple[Place, signal.Signals, float]]
 ) -> list[Trial]:
     """Kill one training several times, each time in another place, and see that it ends as it should."""
     folder.mkdir()
@@ -123,8 +123,11 @@ def _train_chain(
     arguments = trials.training(music, run_dir)
     found: list[Trial] = []
     for place, number, share in kills:
-        own = {} if place.name == COMPILES else {"JAX_COMPILATION_CACHE_DIR": str(compiled)}
-        process = trials.start(arguments, log, cache, **own)
+        process: Any
+        if place.name in (STARTS, COMPILES):
+            process = trials.start(arguments, log, cache)
+        else:
+            process = trials.Forked(arguments, log, cache)
         while process.poll() is None and not place.began(run_dir, log.read_text(errors="replace")):
             time.sleep(0.002)
         time.sleep(share * place.seconds)
@@ -135,7 +138,7 @@ def _train_chain(
             found.append((f"{number.name} {place.name}", not wrong, wrong))
     status, said = trials.run(arguments, log, cache)
     wrong = "" if status == 0 else said[-500:]
-    if not wrong and (other := dict(trials.digests_of_run(run_dir).items() - reference.items())):
+    if not wrong and (other := dict(trials.apart(trials.digests_of_run, run_dir).items() - reference.items())):
         wrong = f"ended with another {other}, not {reference}"
     if not wrong and (left := [*trials.leftovers(folder), *trials.half_written(folder)]):
         wrong = f"left {left}"
