@@ -161,22 +161,23 @@ def digests_of_run(run_dir: Path) -> dict[str, str]:
     steps = [json.loads(line)["step"] for line in opened.log.read_text().splitlines()]
     measured = [json.loads(line) for line in opened.measures.read_text().splitlines()]
     return {
-        "state": _digest(name.encode() + np.asarray(leaf).tobytes() for name, leaf in leaves),
-        "best": _digest(name.encode() + array.tobytes() for name, array in best),
-        "samples": _digest(path.read_bytes() for path in sorted(opened.samples.glob("*.wav"))),
+        "state": digest(name.encode() + np.asarray(leaf).tobytes() for name, leaf in leaves),
+        "best": digest(name.encode() + array.tobytes() for name, array in best),
+        "samples": digest(path.read_bytes() for path in sorted(opened.samples.glob("*.wav"))),
         "log": json.dumps(steps),
         "measures": json.dumps([[one[name] for name in ("step", "score", "style", "notes")] for one in measured]),
     }
 
 
-def _digest(parts: Iterable[bytes]) -> str:
+def digest(parts: Iterable[bytes]) -> str:
+    """Return 16 hexadecimal digits that tell contents apart."""
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def digest_of_files(folder: Path) -> dict[str, str]:
     """Return a digest of each file below a folder, by its path there."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): _digest([path.read_bytes()]) for path in paths}
+    return {str(path.relative_to(folder)): digest([path.read_bytes()]) for path in paths}
 
 
 def leftovers(*folders: Path) -> list[Path]:
