@@ -66,7 +66,7 @@ PLACES = (
     Place(
         "while it measures on held-out music",
         1.5,
-        lambda run_dir, said: "going on at" in said and _newest_step(run_dir) % 20 == 0 and _newest_step(run_dir) > 0,
+        lambda run_dir, said: "going on at" in said and _newest_step(run_dir) % 8 == 0 and _newest_step(run_dir) > 0,
     ),
     Place("while the report is written", 4.0, lambda run_dir, said: "writing the report" in said),
 )

@@ -185,7 +185,7 @@ def _read_only(folder: Path) -> Iterator[Trial]:
             cache = folder / "cache" if given[1] else disk / "cache"  # which is all that preparing writes to
             arguments = _on(disk, given)
             if name == "training":  # one that goes on
-                status, said = trials.run([*arguments, "--set=training.epochs=10"], folder / "log", cache)
+                status, said = trials.run([*arguments, "--set=training.epochs=4"], folder / "log", cache)
                 assert status == 0, said
             subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
             status, said = trials.run(arguments, folder / "log", cache)
@@ -276,7 +276,7 @@ def _moved(folder: Path) -> Iterator[Trial]:
 def _stop_half_way(arguments: list[str], place: Path, log: Path) -> None:
     process = trials.start(arguments, log, place / "cache")
     steps = place / "run" / "metrics.jsonl"
-    while process.poll() is None and not (steps.exists() and len(steps.read_text().splitlines()) > 8):
+    while process.poll() is None and not (steps.exists() and len(steps.read_text().splitlines()) > 3):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     assert process.wait(300) in (130, 143), log.read_text()

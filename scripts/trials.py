@@ -26,7 +26,7 @@ from gst_jax.runs.atomic import write_text
 Result = TypeVar("Result")
 
 RATE = 16_000
-LENGTH = ("training.epochs=30", "training.checkpoint_every=5", "training.measure_every=20")  # 60 batches
+LENGTH = ("training.epochs=12", "training.checkpoint_every=3", "training.measure_every=8")  # 24 batches
 # What is started hears Ctrl-C, also where these trials run in a shell's background.
 _HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
 
