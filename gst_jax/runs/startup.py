@@ -142,7 +142,7 @@ def _heard_everywhere() -> Iterator[None]:
     def again(dropped: Any) -> None:
         if issubclass(dropped.exc_type, (KeyboardInterrupt, SystemExit)):
             code = getattr(dropped.exc_value, "code", None) or 128 + signal.SIGINT
-            threading.Timer(0.01, _thread.interrupt_main, [code - 128]).start()
+            threading.Timer(0.01, _interrupt, [code - 128]).start()
         else:
             sys.__unraisablehook__(dropped)
 
@@ -151,6 +151,14 @@ def _heard_everywhere() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = before
+
+
+def _interrupt(number: int) -> None:
+    """Send the main thread a signal, also where it sleeps."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:  # Windows
+        _thread.interrupt_main(number)
 
 
 def release_memory() -> None:
