@@ -17,13 +17,17 @@ import band_tables
 import caution_tables
 import command
 import judge_tables
+import reliability_tables
 from layout import METHODS, RESULTS, ROOT, STYLE, Directions, across, interval, read, table
 
 from gst_jax.runs.atomic import write_text
 
 PAGES = (
     ROOT / "docs/measures.md",
-    *(RESULTS / page for page in ("README.md", "elsewhere.md", "band.md", "training.md", "speed.md")),
+    *(
+        RESULTS / page
+        for page in ("README.md", "elsewhere.md", "band.md", "training.md", "speed.md", "reliability.md")
+    ),
 )
 PAIRS = ("folk_rock", "folk_jazz")
 
@@ -321,6 +325,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **{f"with a band, {kind}": functools.partial(judge_tables.with_a_band, kind) for kind in ("real", "bank", "mma")},
     "outside judge, seeds": judge_tables.seeds,
     "real": real,
+    "reliability": reliability_tables.all_parts,
     "treble": treble,
     "band_hearing": band_tables.hearing,
     "band_hearing, by genre": band_tables.hearing_by_genre,

@@ -114,11 +114,14 @@ def test_allocator_settings_are_for_the_cpu_alone(monkeypatch, environment, plug
     assert bool(restarted) is on_cpu
 
 
+ROOM = "make room, then give the same command again; what is written already is kept"
+
+
 @pytest.mark.parametrize(
     ("error", "status", "line"),
     [
         (ValueError("no such genre"), "gst_jax: no such genre", ""),
-        (OSError(28, "No space left on device", "/x"), "gst_jax: [Errno 28] No space left on device: '/x'", ""),
+        (OSError(28, "No space left on device", "/x"), f"gst_jax: /x: the disk is full; {ROOM}", ""),
         (KeyboardInterrupt(), 130, "gst_jax: interrupted"),
     ],
 )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
 from typing import Protocol
 
+from gst_jax.config import ConfigError
 from gst_jax.learning import checkpoint
 from gst_jax.learning.cyclegan import Parameters
+from gst_jax.runs import seals
 from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import RunDirectory
 
@@ -39,11 +40,20 @@ class Best:
     """
 
     def __init__(self, run: RunDirectory, ear: Ear | None) -> None:
-        """Read what was measured before; without an ear nothing is."""
+        """Read what was measured before; without an ear nothing is.
+
+        Raises:
+            ConfigError: when that is damaged.
+        """
         self._run, self._ear = run, ear
-        lines = run.measures.read_text(encoding="utf-8").splitlines() if run.measures.exists() else []
-        self._entries = {entry["step"]: entry for entry in map(json.loads, lines)}
-        if ear is not None and not lines:
+        entries, damaged = seals.read_lines(run.measures)
+        if damaged:
+            raise ConfigError(
+                f"{run.measures} is damaged in line {damaged[0]}; put a copy back, or remove that line, whose "
+                "generators then no longer count among the best"
+            )
+        self._entries = {entry["step"]: entry for entry in entries}
+        if ear is not None and not entries:
             self._entries[-1] = _timed(-1, 0.0, ear.equaliser)
 
     def measure(self, generators: Parameters, step: int, seconds: float) -> None:
@@ -62,9 +72,7 @@ class Best:
         if step > 0 and all(entry["score"] > score for score in others):
             checkpoint.write_generators(self._run.best, generators)
         self._entries[step] = entry
-        write_text(
-            self._run.measures, "".join(json.dumps(self._entries[key]) + "\n" for key in sorted(self._entries))
-        )
+        write_text(self._run.measures, "".join(seals.line(self._entries[key]) for key in sorted(self._entries)))
 
     def best(self, step: float = math.inf) -> Metrics | None:
         """Return the best measurement of trained generators up to a step, the first of equals; None where none is."""

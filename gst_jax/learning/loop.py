@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -30,9 +29,10 @@ from gst_jax.learning.resuming import (
     refuse_other_run,
     refuse_other_source,
 )
-from gst_jax.runs import provenance
+from gst_jax.runs import provenance, seals
 from gst_jax.runs.atomic import write_text
 from gst_jax.runs.directory import RunDirectory
+from gst_jax.runs.refusals import naming
 from gst_jax.types import Progress
 
 
@@ -217,12 +217,12 @@ def _loop(
             window, logged_at = [], now
             _append(run.log, metrics)
             _refuse_not_finite(means, step, checkpoints)
-        if step % training.checkpoint_every == 0:
-            checkpoint.save(checkpoints, state)
         if measures:
             measuring = time.monotonic()
             _measure(run, state, before + measuring - start, best, caller)
             logged_at += time.monotonic() - measuring  # not a part of the speed
+        if step % training.checkpoint_every == 0:  # last, or a run killed while it measures would never do so here
+            checkpoint.save(checkpoints, state)
         caller.on_step(step, total, metrics | _shown(best, step))
     jax.block_until_ready(state)
     stepped = before + time.monotonic() - start
@@ -296,8 +296,7 @@ def _summary(
 
 def _refuse_not_finite(means: Metrics, step: int, checkpoints: Any) -> None:
     """Raise TrainingError when a loss is not finite: such a run does not recover."""
-    bad = [name for name, value in means.items() if not math.isfinite(value)]
-    if bad:
+    if bad := [name for name, value in means.items() if not math.isfinite(value)]:
         saved = f"step {checkpoints.latest.step}" if checkpoints.latest else "none"
         raise TrainingError(
             f"{bad[0]} is not finite at step {step}; last good checkpoint: {saved}. Start a new run with a lower "
@@ -307,17 +306,13 @@ def _refuse_not_finite(means: Metrics, step: int, checkpoints: Any) -> None:
 
 def _forget_after(log: Path, step: int) -> Metrics:
     """Remove from the log what came after a step; return its last entry, {} where there is none."""
-    entries: list[Metrics] = []
-    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):  # a kill cut the last line off; its steps are repeated
-            entries.append(json.loads(line))
-    entries = [entry for entry in entries if entry["step"] <= step]
+    entries = [entry for entry in seals.read_lines(log)[0] if entry["step"] <= step]
     if log.exists() and processes.is_first():
-        write_text(log, "".join(json.dumps(entry) + "\n" for entry in entries))
+        write_text(log, "".join(map(seals.line, entries)))
     return entries[-1] if entries else {}
 
 
 def _append(log: Path, entry: Metrics) -> None:
     if processes.is_first():
-        with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        with naming(log), log.open("a", encoding="utf-8") as file:
+            file.write(seals.line(entry))

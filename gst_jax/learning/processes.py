@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import importlib.util
 import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -28,6 +30,7 @@ from gst_jax.runs.directory import RunDirectory
 
 _DEAD = 30  # seconds without a sign of life after which JAX ends the other processes
 _LOST = ("Gloo", "NCCL", "CoordinationService")  # what JAX's errors name when a process does not answer
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # as of some network file systems
 _GONE = "another process of this training has ended, see what it said; the same command goes on with what was saved"
 
 
@@ -115,12 +118,18 @@ def holding(run: RunDirectory) -> Iterator[None]:
         yield
         return
     run.path.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(run.lock, timeout=0):
-            wait("the run is held")
-            yield
-    except filelock.Timeout as error:
-        raise TrainingError(f"another process is training in {run.path}; stop it first") from error
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(filelock.FileLock(run.lock, timeout=0))
+        except filelock.Timeout as error:
+            raise TrainingError(f"another process is training in {run.path}; stop it first") from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            warnings.warn(f"the disk of {run.path} has no locks: start no second training there", stacklevel=2)
+        run.sweep()
+        wait("the run is held")
+        yield
 
 
 @contextlib.contextmanager

@@ -48,6 +48,7 @@ def write(
     if out is not None:
         write_text(out, page(run, players))
         return Path(out)
+    run.sweep()
     run.samples.mkdir(exist_ok=True)
     run.pictures.mkdir(exist_ok=True)
     samples = _samples(songs)

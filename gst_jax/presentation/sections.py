@@ -13,6 +13,7 @@ from gst_jax import config, data, evaluation
 from gst_jax.learning.best import Best, Metrics
 from gst_jax.presentation.charts import chart
 from gst_jax.presentation.player import element, player
+from gst_jax.runs import seals
 from gst_jax.runs.directory import RunDirectory
 
 Lines = list[Metrics]  # of a log
@@ -50,14 +51,16 @@ _LOSSES = {  # what is drawn in one figure, and what that can tell
 
 
 def lines(log: Path) -> Lines:
-    """Return the lines of a log, none where nothing was written, without one that another process is writing."""
-    text = log.read_text("utf-8") if log.exists() else ""
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    """Return the lines of a log that are whole, none where nothing was written."""
+    return seals.read_lines(log)[0]
 
 
 def stored(path: Path) -> list[dict[str, Any]]:
-    """Return what was kept for the page as JSON, nothing where nothing was."""
-    return json.loads(path.read_text("utf-8")) if path.exists() else []
+    """Return what was kept for the page as JSON, nothing where nothing was, or it is damaged: it is made anew."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return []
 
 
 def where(run: RunDirectory) -> str:

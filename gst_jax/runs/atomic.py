@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gst_jax.runs.refusals import naming
+
+_OURS: set[str] = set()  # names that this process made
+
 
 @contextmanager
 def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
@@ -26,8 +30,9 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(target)
     temporary = target.with_name(_free_name())
     try:
-        yield temporary
-        temporary.replace(target)
+        with naming(target, temporary):
+            yield temporary
+            temporary.replace(target)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
@@ -55,7 +60,9 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
 def sweep(folder: str | os.PathLike[str]) -> None:
     """Remove from a folder what processes of this machine left there that were killed while they wrote."""
     for path in Path(folder).glob(f".gst_jax-{_machine()}-*-*.tmp"):
-        if not _runs(int(path.name.split("-")[2])):
+        process = int(path.name.split("-")[2])
+        # In a container each process may have the number of the one that was killed before it.
+        if path.name not in _OURS if process == os.getpid() else not _runs(process):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
@@ -64,7 +71,9 @@ def sweep(folder: str | os.PathLike[str]) -> None:
 
 def _free_name() -> str:
     """Return a name that nothing has, and that `sweep` knows."""
-    return f".gst_jax-{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
+    name = f".gst_jax-{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
+    _OURS.add(name)
+    return name
 
 
 def _machine() -> str:

@@ -30,7 +30,10 @@ def run(main: Callable[..., None], takes_files: bool = False) -> None:
         else:
             main()
 
-    app.run(checked, flags_parser=_parse)
+    try:
+        app.run(checked, flags_parser=_parse)
+    except KeyboardInterrupt:  # before the command had begun
+        sys.exit("gst_jax: interrupted")
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

@@ -17,12 +17,13 @@ import platformdirs
 
 from gst_jax import bundled, config
 from gst_jax.config import Config, ConfigError
+from gst_jax.runs import seals
 from gst_jax.runs.arrays import read_arrays
-from gst_jax.runs.atomic import replacing, write_text
+from gst_jax.runs.atomic import replacing, sweep, write_text
 from gst_jax.types import Array
 
 # What reading a file as if it were a run's config.json raises where it is none.
-_NOT_OURS = (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError)
+_NOT_OURS = (seals.DamagedError, UnicodeDecodeError, KeyError, IndexError, TypeError, AttributeError)
 _SETTINGS = "config.json"
 
 
@@ -59,7 +60,7 @@ class RunDirectory:
             path = runs.get(os.fspath(path), path)
         file = Path(path, _SETTINGS)
         try:
-            tree = json.loads(file.read_text(encoding="utf-8"))
+            tree = seals.unsealed(file.read_text(encoding="utf-8"))
             provenance = tree["provenance"]
             return cls(
                 path=Path(path),
@@ -79,7 +80,7 @@ class RunDirectory:
                 f"take a bundled one: {', '.join(runs)}"
             ) from error
         except _NOT_OURS as error:
-            raise ConfigError(f"{file} is damaged or not of this program: {error!r}") from error
+            raise ConfigError(f"{file} is damaged or not of this program: {error!r}; put a copy back") from error
 
     @staticmethod
     def exists(path: str | os.PathLike[str]) -> bool:
@@ -96,7 +97,12 @@ class RunDirectory:
             "init_from": self.init_from,
             "provenance": self.history,
         }
-        write_text(self.path / _SETTINGS, json.dumps(tree, indent=1))
+        write_text(self.path / _SETTINGS, json.dumps(seals.sealed(tree), indent=1))
+
+    def sweep(self) -> None:
+        """Remove what processes that were killed left half-written in it."""
+        for folder in (self.path, *self.path.rglob("*/")):
+            sweep(folder)
 
     @property
     def checkpoints(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import gc
@@ -13,10 +14,12 @@ import signal
 import sys
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from gst_jax.runs import terminal
+from gst_jax.runs import refusals, terminal
 from gst_jax.runs.directory import cache_dir
 
 _MALLOC = {"arena_max": 1, "hugetlb": 1, "mmap_max": 0, "trim_threshold": 1 << 40}
@@ -46,6 +49,25 @@ def prepare(threads: int | None = None) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    _forget_damaged(Path(os.environ["JAX_COMPILATION_CACHE_DIR"]))
+
+
+def _forget_damaged(compiled: Path) -> None:
+    """Remove the compiled programs that a kill or the disk damaged: JAX would leave them, and compile each time."""
+    for path in compiled.glob("*-cache"):
+        with contextlib.suppress(OSError):
+            content = path.read_bytes()
+            if not content or (content[:1] == b"\x78" and not _inflates(content)):
+                path.unlink()
+
+
+def _inflates(content: bytes) -> bool:
+    """Tell whether something is whole by zlib's own checksum."""
+    try:
+        zlib.decompress(content)
+    except zlib.error:
+        return False
+    return True
 
 
 def make_reproducible() -> None:
@@ -86,7 +108,7 @@ def plain_messages(after_interrupt: str = "") -> Iterator[None]:
         for name in ("SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), _end)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _heard_everywhere():
         warnings.showwarning = show  # type: ignore[assignment]
         try:
             try:
@@ -97,7 +119,7 @@ def plain_messages(after_interrupt: str = "") -> Iterator[None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
         except (ValueError, OSError) as error:
-            sys.exit(f"gst_jax: {error}")
+            sys.exit(f"gst_jax: {refusals.told(error)}")
         except RuntimeError as error:
             if not str(error).startswith("Unable to initialize backend"):
                 raise
@@ -111,6 +133,32 @@ def plain_messages(after_interrupt: str = "") -> Iterator[None]:
 def _end(number: int, frame: Any) -> None:
     """End the process as an exception does, so that half-written files are removed."""
     sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def _heard_everywhere() -> Iterator[None]:
+    """Interrupt once more what was interrupted where Python drops exceptions, as while JAX collects its garbage."""
+
+    def again(dropped: Any) -> None:
+        if issubclass(dropped.exc_type, (KeyboardInterrupt, SystemExit)):
+            code = getattr(dropped.exc_value, "code", None) or 128 + signal.SIGINT
+            threading.Timer(0.01, _interrupt, [code - 128]).start()
+        else:
+            sys.__unraisablehook__(dropped)
+
+    before, sys.unraisablehook = sys.unraisablehook, again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
+def _interrupt(number: int) -> None:
+    """Send the main thread a signal, also where it sleeps."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:  # Windows
+        _thread.interrupt_main(signal.Signals(number))
 
 
 def release_memory() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from gst_jax import config, data, sound
 from gst_jax.config import Config
 from gst_jax.data.folders import composed, find_folders
-from gst_jax.runs.atomic import write_text
+from gst_jax.runs.atomic import sweep, write_text
 from gst_jax.runs.directory import RunDirectory
 from gst_jax.sound import AudioError
 from gst_jax.web import uploads
@@ -57,6 +57,8 @@ class Music:
             queue: that looks.
         """
         self.folders, self._queue = folders, queue
+        for folder in (folders[0] / "music").glob("*/*/"):
+            sweep(folder)  # where a killed studio was taking something in
         self._looks: dict[str, Look] = {}
 
     def offered(self) -> list[dict[str, Any]]:

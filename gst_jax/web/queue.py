@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from gst_jax.runs import terminal
+from gst_jax.runs import refusals, terminal
 from gst_jax.sound import AudioWarning
 
 _MENDABLE = (ValueError, OSError)  # by the user: bad input, and what the system refuses
@@ -47,7 +47,7 @@ class Ticket:
             return ""
         error = self.future.exception()
         if isinstance(error, _MENDABLE):
-            return str(error)
+            return refusals.told(error)
         return "this failed for a reason that nobody foresaw; the terminal of gst_jax studio tells more"
 
     def cancel(self) -> None:
