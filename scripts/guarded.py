@@ -19,14 +19,22 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 MORE_MEMORY = 1_000_000_000  # bytes beyond what a worker holds before its first file
 SECONDS = 10.0  # of the processor, for a file, and
 SOUND_A_SECOND = 20.0  # one more for each so many seconds of sound that come out of it
 HANGS = 60.0  # seconds of the processor after which nobody waits any more; asleep, ten times as many
 _LINE = 1_000  # letters of one, at most
-_WATCHED = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "pickle.find_class")
+_WATCHED = (
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "socket.connect",
+    "pickle.find_class",
+)
 
 Reader = Callable[[Path], float]  # returns the seconds of sound that came out
 
@@ -115,7 +123,7 @@ def _work(pipe: Connection, start: Callable[[], dict[str, Reader]]) -> None:
     readers = start()
     started: list[str] = []
     sys.addaudithook(lambda event, arguments: started.append(event) if event in _WATCHED else None)
-    held = _status("VmSize") + MORE_MEMORY
+    held = memory("self", "VmSize") + MORE_MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (held, held))
     with tempfile.TemporaryFile() as screen:
         for number in (1, 2):
@@ -138,7 +146,7 @@ def _work(pipe: Connection, start: Callable[[], dict[str, Reader]]) -> None:
 def _judged(reader: Reader, path: Path) -> Outcome:
     """Call a reader on a file and judge what came of it."""
     Path("/proc/self/clear_refs").write_text("5")  # the most memory held is counted from now on
-    before, begun = _status("VmRSS"), time.process_time()
+    before, begun = memory("self", "VmRSS"), time.process_time()
     said, fault, sound = "", "", 0.0
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -149,16 +157,17 @@ def _judged(reader: Reader, path: Path) -> Outcome:
         except Exception as error:  # noqa: BLE001 - a fault, which is reported
             place = traceback.extract_tb(error.__traceback__)[-1]
             fault = f"raises {type(error).__name__} ({error}) in {Path(place.filename).name}:{place.lineno}"
-    took, memory = time.process_time() - begun, _status("VmHWM") - before
-    for line in [said, *(str(warning.message) for warning in warned)]:
+    took, held = time.process_time() - begun, memory("self", "VmHWM") - before
+    warnings_said = {str(warning.message) for warning in warned}  # of which a command shows each once
+    for line in [said, *warnings_said]:
         fault = fault or _fault_of(line, path)
-    if len(warned) > 3:
-        fault = fault or f"warns {len(warned)} times"
+    if len(warnings_said) > 3:
+        fault = fault or f"warns {len(warnings_said)} times"
     if took > SECONDS + sound / SOUND_A_SECOND:
         fault = fault or f"takes {took:.0f} s"
-    if memory > MORE_MEMORY:
-        fault = fault or f"takes {memory / 1e6:.0f} MB"
-    return Outcome(said, fault, took, memory, sound)
+    if held > MORE_MEMORY:
+        fault = fault or f"takes {held / 1e6:.0f} MB"
+    return Outcome(said, fault, took, held, sound)
 
 
 def _fault_of(line: str, path: Path) -> str:
@@ -170,7 +179,9 @@ def _fault_of(line: str, path: Path) -> str:
     return "" if not line or path.name in line else f"does not name the file: {line}"
 
 
-def _status(name: str) -> int:
-    """Return what the system says of this process's memory, in bytes."""
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{name}:")]
+def memory(process: int | str, name: str) -> int:
+    """Return what the system says of a process's memory, in bytes."""
+    (line,) = [
+        line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith(f"{name}:")
+    ]
     return 1024 * int(line.split()[1])

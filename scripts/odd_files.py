@@ -1,4 +1,4 @@
-"""Make files that a music folder should not hold: damaged, lying, endless, or no sound at all; used by bad_files.py."""
+"""Make files that are damaged, lie, never end, or are no sound at all; used by bad_files.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import av
 import numpy as np
@@ -99,9 +98,18 @@ def by_ffmpeg() -> list[Named]:
 @cache
 def common() -> list[Named]:
     """Return sounds of the kinds that people have."""
-    kinds = [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("FLAC", "PCM_16"), ("AIFF", "PCM_24"), ("MP3", None), ("OGG", None)]
+    kinds = [
+        ("WAV", "PCM_16"),
+        ("WAV", "FLOAT"),
+        ("FLAC", "PCM_16"),
+        ("AIFF", "PCM_24"),
+        ("MP3", None),
+        ("OGG", None),
+    ]
     kinds += [("OGG", "OPUS"), ("CAF", "PCM_16"), ("W64", "PCM_16"), ("AU", "PCM_16"), ("RF64", "PCM_24")]
-    made = [(ending(format, str(kind)), written(format, kind, 48_000, samples(rate=48_000))) for format, kind in kinds]
+    made = [
+        (ending(format, str(kind)), written(format, kind, 48_000, samples(rate=48_000))) for format, kind in kinds
+    ]
     return made + by_ffmpeg()
 
 
@@ -248,7 +256,8 @@ def strangers() -> list[bytes]:
         f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{outside}\n#EXT-X-ENDLIST\n",
         f"#EXTM3U\n#EXTINF:1,\nfile://{outside}\n", f"ffconcat version 1.0\nfile {outside}\n",
         f"[playlist]\nFile1={outside}\n", f'FILE "{outside}" WAVE\n  TRACK 01 AUDIO\n    INDEX 01 00:00:00\n',
-        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=audio 9 RTP/AVP 0\n", "RIFF", "fLaC", "OggS", "ID3",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=audio 9 RTP/AVP 0\n", "RIFF", "fLaC", "OggS",
+        "ID3",
         '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/hostname">]><x>&a;</x>',
         f"<svg xmlns='http://www.w3.org/2000/svg'><image href='{outside}'/></svg>", "%PDF-1.7\n%%EOF\n" * 40,
         ";FFMETADATA1\ntitle=x\n", "MThd\0\0\0\6\0\1\0\1\0\x60MTrk" + "\x7f" * 400, "[Script Info]\nTitle: x\n" * 30,
@@ -319,7 +328,12 @@ def make(folder: Path, share: float = 1.0, seed: int = 0) -> Iterator[tuple[str,
 def special(folder: Path) -> Iterator[Path]:
     """Write what is no ordinary file, and ordinary ones of odd names."""
     folder.mkdir()
-    for name, target in (("zero", "/dev/zero"), ("random", "/dev/random"), ("null", "/dev/null"), ("self", "self.wav")):
+    for name, target in (
+        ("zero", "/dev/zero"),
+        ("random", "/dev/random"),
+        ("null", "/dev/null"),
+        ("self", "self.wav"),
+    ):
         (folder / f"{name}.wav").symlink_to(target)
         yield folder / f"{name}.wav"
     for suffix in ("wav", "mp3"):

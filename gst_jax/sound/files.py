@@ -46,7 +46,9 @@ _SHORT = re.compile(r"^ *(?:data|SSND|riff|Data Size) *: (\d+) \(should be (\d+)
 _CUT_OGG = re.compile(r"lacks an end-of-stream bit|without an End-Of-Stream flag")
 # How files begin that libsndfile is asked about. Its readers of rarer kinds crash on damaged files, and its decoder of
 # MPEG writes complaints of its own on the screen.
-_ASKED = frozenset({b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b".snd", b"dns.", b"caff", b"Crea", b"fLaC", b"OggS"})
+_ASKED = re.compile(
+    rb"RIF[FX]....WAVE|RF64|riff|FORM....(AIF[FC]|8SVX|16SV)|\.snd|dns\.|caff|Creative|fLaC|OggS", re.DOTALL
+)
 _WELL_KNOWN = frozenset({"WAV", "W64", "AIFF", "AU", "CAF"})  # to libsndfile, unless they are damaged
 _STREAMED_SIZE = 0x7FF0_0000  # from here on a chunk size means "unknown": the writer could not seek back
 _MISSED = 0.25  # seconds of sound that a file may lack without a word: of MP3 at 8 kHz a header counts 0.22 s more
@@ -176,7 +178,7 @@ def _plain_header(path: Path) -> Header | None:
     import soundfile
 
     with path.open("rb") as stream:
-        if skip_tag(stream) not in _ASKED:
+        if not _ASKED.match(skip_tag(stream)):
             return None
     try:
         with _open(path) as (file, _):
