@@ -34,8 +34,8 @@ from gst_jax.runs.atomic import write_text
 
 _OUT = flags.DEFINE_string("out", "results/reliability_files.json", "where the figures go")
 _SHARE = flags.DEFINE_float("share", 1.0, "of the 2,000 files that are made")
-_TRAINED = flags.DEFINE_integer("trained", 3, "one file of so many, of each kind, is also read for training")
-_CONVERTED = flags.DEFINE_integer("converted", 10, "one file of so many, of each kind, is also converted")
+_TRAINED = flags.DEFINE_integer("trained", 5, "one file of so many, of each kind, is also read for training")
+_CONVERTED = flags.DEFINE_integer("converted", 16, "one file of so many, of each kind, is also converted")
 _FOLDER = flags.DEFINE_integer("folder", 100_000, "files in one folder")
 
 TRIAL = config.load("smoke")
@@ -108,7 +108,7 @@ def calls(files: list[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
         is_special = kind == odd_files.SPECIAL
         if (is_special or number % _TRAINED.value == 0) and path.suffix in sound.SUFFIXES and path.is_file():
             yield "training", path
-        if is_special or number % _CONVERTED.value == 0:
+        if number % _CONVERTED.value == 0:
             yield "conversion", path
 
 

@@ -165,7 +165,9 @@ def _open(path: Path) -> Iterator[tuple[Any, Patient]]:
     try:
         with (
             path.open("rb") as file,
-            av.open(patient := Patient(file), metadata_errors="replace", options={"format_whitelist": _CONTAINERS}) as container,
+            av.open(
+                patient := Patient(file), metadata_errors="replace", options={"format_whitelist": _CONTAINERS}
+            ) as container,
         ):
             if not container.streams.audio:
                 raise AudioError(f"{path} holds no sound ({container.format.long_name}); {REMEDY}")

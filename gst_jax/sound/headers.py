@@ -9,7 +9,7 @@ REMEDY = "remove it, or export it again as WAV or FLAC"
 SAMPLE_RATES = (8_000, 192_000)  # Hz, the slowest and the fastest
 MAX_CHANNELS = 8
 LARGEST_SAMPLE = 1e6  # far above that of integers taken for floats
-_FRUITLESS = 1 << 27  # bytes that may be read without any sound: covers and films need less
+_FRUITLESS = 1 << 26  # bytes that may be read without any sound: covers and films need less
 _SEEK = 1 << 12  # bytes that going to another place counts for
 
 
