@@ -1,4 +1,4 @@
-"""Files that are damaged, lie, never end or are no sound end in a result or in one line, in little time and memory."""
+"""Files that are damaged, lie or are no sound end in a result or in one line, in little time and memory."""
 
 import os
 import sys

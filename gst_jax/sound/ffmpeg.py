@@ -162,12 +162,11 @@ def _open(path: Path) -> Iterator[tuple[Any, Patient]]:
     import av
 
     av.logging.set_level(av.logging.PANIC)
+    options = {"format_whitelist": _CONTAINERS}
     try:
         with (
             path.open("rb") as file,
-            av.open(
-                patient := Patient(file), metadata_errors="replace", options={"format_whitelist": _CONTAINERS}
-            ) as container,
+            av.open(patient := Patient(file), metadata_errors="replace", options=options) as container,
         ):
             if not container.streams.audio:
                 raise AudioError(f"{path} holds no sound ({container.format.long_name}); {REMEDY}")

@@ -44,7 +44,7 @@ _DEPTHS = frozenset("PCM_U8 PCM_S8 PCM_16 PCM_24 PCM_32 FLOAT DOUBLE ULAW ALAW".
 # What libsndfile notes, without an error, about a file that ends before its header says.
 _SHORT = re.compile(r"^ *(?:data|SSND|riff|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _CUT_OGG = re.compile(r"lacks an end-of-stream bit|without an End-Of-Stream flag")
-# How files begin that libsndfile is asked about. Its readers of rarer kinds crash on damaged files, and its decoder of
+# How files begin that libsndfile is asked about: of others, its reader of SD2 crashes on some, and its decoder of
 # MPEG writes complaints of its own on the screen.
 _ASKED = re.compile(
     rb"RIF[FX]....WAVE|RF64|riff|FORM....(AIF[FC]|8SVX|16SV)|\.snd|dns\.|caff|Creative|fLaC|OggS", re.DOTALL
