@@ -106,7 +106,8 @@ def calls(files: list[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
             continue
         number, seen[kind] = seen[kind], seen[kind] + 1
         is_special = kind == odd_files.SPECIAL
-        if (is_special or number % _TRAINED.value == 0) and path.suffix in sound.SUFFIXES and path.is_file():
+        is_found = path.suffix in sound.SUFFIXES and path.name[0] != "." and path.is_file()  # in a folder
+        if is_found and (is_special or number % _TRAINED.value == 0):
             yield "training", path
         if number % _CONVERTED.value == 0:
             yield "conversion", path

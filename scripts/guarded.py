@@ -158,11 +158,13 @@ def _judged(reader: Reader, path: Path) -> Outcome:
             place = traceback.extract_tb(error.__traceback__)[-1]
             fault = f"raises {type(error).__name__} ({error}) in {Path(place.filename).name}:{place.lineno}"
     took, held = time.process_time() - begun, memory("self", "VmHWM") - before
-    warnings_said = {str(warning.message) for warning in warned}  # of which a command shows each once
-    for line in [said, *warnings_said]:
-        fault = fault or _fault_of(line, path)
-    if len(warnings_said) > 3:
-        fault = fault or f"warns {len(warnings_said)} times"
+    fault = fault or _fault_of(said) or ("" if path.name in said or not said else f"does not name the file: {said}")
+    lines = {str(warning.message) for warning in warned}  # of which a command shows each once
+    for warning in warned:
+        ours = issubclass(warning.category, AudioWarning)
+        fault = fault or _fault_of(str(warning.message)) or ("" if ours else f"warns: {warning.message}")
+    if len(lines) > 3:
+        fault = fault or f"warns {len(lines)} times"
     if took > SECONDS + sound / SOUND_A_SECOND:
         fault = fault or f"takes {took:.0f} s"
     if held > MORE_MEMORY:
@@ -170,13 +172,13 @@ def _judged(reader: Reader, path: Path) -> Outcome:
     return Outcome(said, fault, took, held, sound)
 
 
-def _fault_of(line: str, path: Path) -> str:
-    """Return what is wrong with a message; nothing where it is one line that names the file."""
+def _fault_of(line: str) -> str:
+    """Return what is wrong with a message; nothing where it is one plain line."""
     if len(line) > _LINE or not re.sub(r"\s", " ", line, flags=re.ASCII).isprintable() or len(line.splitlines()) > 1:
         return f"says more than one plain line: {line[:200]!r}"
     if line and "allocate" in line.lower():
         return f"asks for too much memory: {line}"
-    return "" if not line or path.name in line else f"does not name the file: {line}"
+    return ""
 
 
 def memory(process: int | str, name: str) -> int:

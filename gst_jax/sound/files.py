@@ -210,10 +210,20 @@ def _other_header(path: Path, plain: Header | None) -> Header:
 
 
 def _plain_blocks(path: Path) -> Iterator[Array]:
+    import soundfile
+
     with _open(path) as (file, patient):
-        while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+        block = None
+        while block is None or len(block):
+            try:
+                block = file.read(_BLOCK, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError as error:
+                if block is None:
+                    raise AudioError(f"{path} is damaged ({error.error_string.strip()}); {REMEDY}") from error
+                return  # what is missing from here on is said
             patient.found()
-            yield block
+            if len(block):
+                yield block
 
 
 @contextmanager

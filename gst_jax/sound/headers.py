@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -63,9 +64,14 @@ class Patient:
         return count
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to another place, which counts as a small read: WAVs may hold a billion empty chunks."""
+        """Go to another place, which counts as a small read: WAVs may hold a billion empty chunks.
+
+        Where there is no such place, as damaged headers name, it stays.
+        """
         self._read += _SEEK
-        return self._file.seek(offset + (0 if whence else self._start), whence) - self._start
+        with contextlib.suppress(OSError, OverflowError):
+            self._file.seek(offset + (0 if whence else self._start), whence)
+        return self.tell()
 
     def tell(self) -> int:
         """Return where it stands."""

@@ -159,9 +159,10 @@ class Songs:
         found = self._models.open(run)
         if to not in found.pair:
             raise ConfigError(f"{run} converts to {' or '.join(found.pair)}, not to {to}")
-        for value in (strength, band):
-            if not isinstance(value, (int, float)) or not abs(value) <= _LARGEST:
-                raise ConfigError("strength and band are small numbers")
+        if not isinstance(band, (int, float)) or not isinstance(strength, (int, float)):
+            raise ConfigError("strength and band are numbers")
+        if not max(abs(band), abs(strength)) <= _LARGEST:
+            raise ConfigError("strength and band are small numbers")
         target = str(to)
         source = found.pair[1 - found.pair.index(target)]
         players = Band(target, float(band)) if band else None
