@@ -21,6 +21,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
+from gst_jax.sound import AudioWarning
+
 MORE_MEMORY = 1_000_000_000  # bytes beyond what a worker holds before its first file
 SECONDS = 10.0  # of the processor, for a file, and
 SOUND_A_SECOND = 20.0  # one more for each so many seconds of sound that come out of it
