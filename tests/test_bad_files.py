@@ -134,3 +134,37 @@ def test_samples_that_cannot_be_sound_are_refused_by_every_reader(tmp_path):
     soundfile.write(tmp_path / "loud.wav", np.array([0.1, 3e38, -0.1]), 44_100, "FLOAT")
     with pytest.raises(AudioError, match=r"loud\.wav holds samples beyond 1e\+06"):
         sound.read_wave(tmp_path / "loud.wav")
+
+
+@pytest.mark.parametrize("place", [-5, -(1 << 62), (1 << 63) - 1])
+@pytest.mark.parametrize("whence", [0, 1, 2])
+def test_a_place_that_is_none_is_not_gone_to(tmp_path, place, whence, capfd):
+    """libsndfile and FFmpeg go where damaged headers send them; an exception there would be told on the screen."""
+    (tmp_path / "file").write_bytes(b"0123456789")
+    with (tmp_path / "file").open("rb") as file:
+        file.seek(3)
+        patient = headers.Patient(file)
+        assert patient.read(2) == b"34"
+        before = patient.tell()
+        after = patient.seek(place, whence)
+        assert after == patient.tell() and (after == before or file.tell() >= 0)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_decoder_that_gives_up_is_one_line(tmp_path, monkeypatch):
+    def give_up(*given, **options):
+        raise soundfile.LibsndfileError(1)
+
+    soundfile.write(tmp_path / "song.wav", np.zeros(8_000), 8_000)
+    monkeypatch.setattr(soundfile.SoundFile, "read", give_up)
+    with pytest.raises(AudioError, match=r"song\.wav is damaged .*; remove it, or export it again"):
+        sound.read_wave(tmp_path / "song.wav")
+
+
+def test_tags_that_claim_gigabytes_are_none(tmp_path, monkeypatch):
+    def greedy(path):
+        raise MemoryError
+
+    soundfile.write(tmp_path / "song.flac", np.zeros(8_000), 8_000)
+    monkeypatch.setattr("gst_jax.sound.tags.mutagen.File", greedy)
+    assert sound.read_tags(tmp_path / "song.flac", sound.read_header(tmp_path / "song.flac")).texts == {}

@@ -1,10 +1,12 @@
 """The studio's server: it answers its own page alone, takes only sound, does one thing at a time."""
 
+import asyncio
 import importlib
 import io
 import json
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import studio_attack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -204,6 +207,41 @@ def test_an_endless_body_is_cut_off_whatever_it_says_of_its_length(client, place
     assert not list((places / "scratch").iterdir())
     long = client.post("/api/looks", content=b"[" * 100_000)
     assert long.status_code == 413
+
+
+def test_a_body_of_which_nothing_more_comes_is_dropped(places, monkeypatch):
+    """By the real server: its slow senders get an answer, and leave no file."""
+    monkeypatch.setattr(guard, "_WAITS", 0.3)
+    served = app.create((places / "home",), places / "scratch", (HOST,))
+
+    async def send(messages, said):
+        waiting = asyncio.Event()
+
+        async def receive():
+            return messages.pop() if messages else await waiting.wait()
+
+        async def answer(message):
+            said.append(message)
+
+        headers = [(b"host", HOST.encode()), (b"origin", f"http://{HOST}".encode()), (b"x-file-name", b"a.wav")]
+        scope = {"type": "http", "method": "POST", "path": "/api/songs", "query_string": b"", "headers": headers}
+        await asyncio.wait_for(served(scope, receive, answer), 20)
+
+    said = []
+    asyncio.run(send([{"type": "http.request", "body": b"RIFF", "more_body": True}], said))
+    assert said[0]["status"] == 408 and b"nothing came" in said[1]["body"]
+    assert not list((places / "scratch").iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the trial counts on a Unix")
+def test_other_sites_and_200_connections_that_hardly_send_change_nothing(tmp_path):
+    """As `scripts/studio_attack.py`, in small: what was refused, and how soon the page comes meanwhile."""
+    with studio_attack.studio(str(tmp_path)) as host:
+        assert all(row["tried"] == row["held"] > 0 for row in studio_attack.refusals(host))
+        for start in studio_attack.HELD.values():
+            with studio_attack.held(host, start):
+                assert statistics.median(studio_attack.waits(host, 5)) < 5
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'"text"', b"[" * 60_000, b"\xff\xfe"])
