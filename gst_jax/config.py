@@ -37,6 +37,7 @@ _RANGES = {
     "training.checkpoint_every": (1, math.inf),
     "training.keep_checkpoints": (1, math.inf),
     "training.measure_every": (1, math.inf),
+    "training.seed": (0, 2**32 - 1),
 }
 # The former names of settings with the present ones, and the former values that are words now.
 _RENAMED: dict[str, tuple[str, dict[Any, str]]] = {

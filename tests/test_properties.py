@@ -1,16 +1,21 @@
 """Promises that hold for anything one can think of: tried on what hypothesis thinks of."""
 
+import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
+import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from gst_jax import config, data, sound
 from gst_jax.conversion import jobs, synthesis
+from gst_jax.conversion.accompaniment import Band
 from gst_jax.conversion.translator import Translator, check_strength
 from gst_jax.evaluation.metrics import content, style
 from gst_jax.sound import fine_structure, loudness, streams, tags
@@ -91,6 +96,171 @@ def test_a_conversion_is_the_same_in_another_process():
         for seed in ("1", "2")
     ]
     assert len(hashes[0]) == 65 and hashes[0] == hashes[1]
+
+
+@few
+@given(
+    seed=seeds,
+    seconds=st.floats(0, 1.5),
+    rate=st.sampled_from([8_000, 11_025, 44_100, 96_000, 192_000]),
+    channels=st.integers(1, 8),
+    strength=st.floats(0, 1),
+    level=st.sampled_from([0.0, 0.5, 1.0]),
+)
+def test_an_output_is_exactly_as_long_as_its_input(tmp_path, seed, seconds, rate, channels, strength, level):
+    """Whatever the length, the rate, the channels, the strength and the band, through files as through the call."""
+    wave = np.clip(waveform(seed, seconds, rate, channels), -1, 1)
+    assert TILT(wave, rate, strength).shape == wave.shape
+    source, out = tmp_path / f"{seed}.wav", tmp_path / f"out{seed}"
+    sound.write_wave(source, wave, rate, "FLOAT")
+    plan = jobs.plan([source], out, "jazz", overwrite=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sound.AudioWarning)  # that nobody can play along with noise
+        assert not jobs.convert(plan.jobs, TILT, out, strength, band=Band("jazz", level) if level else None)
+    made = sound.read_wave(plan.jobs[0].target)
+    assert made.samples.shape == wave.shape and made.sample_rate == rate
+    if strength == 0 and not level:
+        assert made.samples.tobytes() == wave.tobytes()
+
+
+def test_a_command_writes_the_same_bytes_each_time(tmp_path):
+    """Two fresh processes, with a band, whose outputs would differ by a clock, a hash seed or a thread."""
+    sound.write_wave(tmp_path / "song.wav", 0.3 * waveform(0, 6, 22_050, 2).clip(-1, 1), 22_050)
+    command = [sys.executable, "-m", "gst_jax", "convert", tmp_path / "song.wav", "--to=jazz", "--band=1"]
+    for number in "01":
+        environment = os.environ | {"PYTHONHASHSEED": number}
+        done = subprocess.run(
+            [*command, f"--out={tmp_path / number}"], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    one, other = (next((tmp_path / number).iterdir()).read_bytes() for number in "01")
+    assert one == other
+
+
+# Settings -----------------------------------------------------------------------------------------------------------
+
+DEFAULTS = config.to_dict(config.Config())
+WORDS = {
+    "model.architecture": config.ARCHITECTURES,
+    "loss.adversarial_loss": config.ADVERSARIAL_LOSSES,
+    "training.precision": config.PRECISIONS,
+}
+
+
+def values_of(name, default):
+    """Return what a setting may be, sensible or not, of its type."""
+    if name in WORDS:
+        return st.sampled_from(WORDS[name])
+    if isinstance(default, bool):
+        return st.booleans()
+    near = st.sampled_from([default, 0, 1, 2, 31, 32, 64, 96, 1024, 16_000])
+    if isinstance(default, int):
+        return near | st.integers(-1, 10**6)
+    return near.map(float) | st.floats(-1, 10**5) | st.floats(0, 1)
+
+
+trees = st.fixed_dictionaries(
+    {},
+    optional={
+        section: st.fixed_dictionaries(
+            {}, optional={key: values_of(f"{section}.{key}", default) for key, default in keys.items()}
+        )
+        for section, keys in DEFAULTS.items()
+    },
+)
+
+
+def as_toml(tree):
+    return "".join(
+        f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+        for section, keys in tree.items()
+    )
+
+
+@settings(max_examples=1000, deadline=None, derandomize=True)
+@given(trees)
+def test_settings_are_refused_with_name_and_range_or_survive_toml_and_json(tree):
+    try:
+        made = config.from_dict(tree)
+    except config.ConfigError as error:
+        section, _, key = re.search(r"(\w+)(\.)(\w+)", str(error)).groups()
+        assert key in DEFAULTS[section]
+        assert re.search(r"must be|needs|at most|above|rise", str(error)), error
+        return
+    whole = config.to_dict(made)
+    assert config.from_dict(json.loads(json.dumps(whole))) == made
+    assert config.from_dict(tomllib.loads(as_toml(tree))) == made == config.from_dict(tomllib.loads(as_toml(whole)))
+
+
+tiny = st.builds(
+    lambda audio, data, model, loss, training: {
+        "audio": audio, "data": data, "model": model, "loss": loss, "training": training
+    },
+    st.fixed_dictionaries(
+        {"segment_seconds": st.sampled_from([0.6, 1.0]), "n_mels": st.sampled_from([32, 36, 64])},
+        optional={
+            "sample_rate": st.sampled_from([8_000, 11_025, 16_000]),
+            "f_max": st.sampled_from([3_000.0, 4_000.0]),
+            "n_fft": st.sampled_from([256, 600, 1024]),
+            "hop_length": st.sampled_from([50, 128]),
+            "f_min": st.sampled_from([0.0, 100.0]),
+        },
+    ),
+    st.fixed_dictionaries(
+        {}, optional={"speed_semitones": st.integers(0, 1), "disturbance": st.floats(0, 1)}
+    ),
+    st.fixed_dictionaries(
+        {"channels": st.integers(1, 6), "residual_blocks": st.just(1), "discriminator_channels": st.integers(1, 6)},
+        optional={
+            "architecture": st.sampled_from(config.ARCHITECTURES),
+            "residual": st.booleans(),
+            "transport_taps": st.sampled_from([0, 1, 5]),
+            "song_share": st.floats(0, 1),
+        },
+    ),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "adversarial": st.floats(0, 2),
+            "cycle": st.floats(0, 20),
+            "identity": st.floats(0, 5),
+            "adversarial_loss": st.sampled_from(config.ADVERSARIAL_LOSSES),
+            "gradient_penalty": st.floats(0, 1),
+        },
+    ),
+    st.fixed_dictionaries(
+        {"batch_size": st.integers(1, 3), "accumulation_steps": st.integers(1, 2)},
+        optional={
+            "learning_rate": st.floats(1e-6, 1e-2),
+            "beta1": st.floats(0, 0.99),
+            "beta2": st.floats(0, 0.9999),
+            "ema_decay": st.floats(0, 0.9999),
+            "precision": st.sampled_from(config.PRECISIONS),
+            "seed": st.integers(0, 2**32 - 1),
+        },
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@settings(few, max_examples=6, phases=[Phase.generate])
+@given(tree=tiny)
+def test_every_accepted_config_trains_one_step(tmp_path_factory, audio_dir, tree):
+    import jax
+
+    from gst_jax.learning import cyclegan, stepping
+
+    try:
+        accepted = config.from_dict(tree)
+    except config.ConfigError:
+        return
+    cache = tmp_path_factory.mktemp("cache")
+    genres = data.load_genres([audio_dir], ["harp", "organ"], accepted.audio, accepted.data, cache)
+    batch, placement = data.Batches(*genres, accepted).batch_at(0), stepping.place(accepted)
+    step, _ = stepping.compile_step(accepted, placement, batch)
+    state, losses = step(placement.state(cyclegan.init_state(accepted)), placement.batch(batch))
+    assert int(state.step) == 1 and int(state.skipped) == 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((losses, state.parameters)))
 
 
 # Names --------------------------------------------------------------------------------------------------------------

@@ -1,21 +1,29 @@
 """The studio's server: it answers its own page alone, takes only sound, does one thing at a time."""
 
+import asyncio
 import importlib
 import io
+import json
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import threading
 import time
+import types
 import urllib.parse
 import urllib.request
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import studio_attack
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gst_jax import sound
 from gst_jax.runs import atomic
@@ -201,10 +209,109 @@ def test_an_endless_body_is_cut_off_whatever_it_says_of_its_length(client, place
     assert long.status_code == 413
 
 
+def test_a_body_of_which_nothing_more_comes_is_dropped(places, monkeypatch):
+    """By the real server: its slow senders get an answer, and leave no file."""
+    monkeypatch.setattr(guard, "_WAITS", 0.3)
+    served = app.create((places / "home",), places / "scratch", (HOST,))
+
+    async def send(messages, said):
+        waiting = asyncio.Event()
+
+        async def receive():
+            return messages.pop() if messages else await waiting.wait()
+
+        async def answer(message):
+            said.append(message)
+
+        headers = [(b"host", HOST.encode()), (b"origin", f"http://{HOST}".encode()), (b"x-file-name", b"a.wav")]
+        scope = {"type": "http", "method": "POST", "path": "/api/songs", "query_string": b"", "headers": headers}
+        await asyncio.wait_for(served(scope, receive, answer), 20)
+
+    said = []
+    asyncio.run(send([{"type": "http.request", "body": b"RIFF", "more_body": True}], said))
+    assert said[0]["status"] == 408 and b"nothing came" in said[1]["body"]
+    assert not list((places / "scratch").iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the trial counts on a Unix")
+def test_other_sites_and_200_connections_that_hardly_send_change_nothing(tmp_path):
+    """As `scripts/studio_attack.py`, in small: what was refused, and how soon the page comes meanwhile."""
+    with studio_attack.studio(str(tmp_path)) as host:
+        assert all(row["tried"] == row["held"] > 0 for row in studio_attack.refusals(host))
+        for start in studio_attack.HELD.values():
+            with studio_attack.held(host, start):
+                assert statistics.median(studio_attack.waits(host, 5)) < 5
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'"text"', b"[" * 60_000, b"\xff\xfe"])
 def test_a_form_that_is_none_gets_one_line(client, body):
     answer = client.post("/api/trainings", content=body)
     assert answer.status_code == 400 and "\n" not in answer.json()["error"]
+
+
+ANY = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["folk", 10**400]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+RUNS = st.sampled_from(["folk_jazz (bundled)", "folk_rock (bundled)"])
+SIDES = st.fixed_dictionaries({}, optional={"folder": ANY, "batch": ANY | st.just("a-1"), "genre": ANY})
+FORMS = {
+    "songs/{song}": {"run": ANY | RUNS, "to": ANY | st.just("jazz"), "strength": ANY, "band": ANY},
+    "comparisons": {"runs": ANY | st.lists(ANY | RUNS, min_size=2, max_size=2), "to": ANY, "song": ANY},
+    "looks": {"sides": ANY | st.lists(SIDES, min_size=2, max_size=2), "settings": ANY | st.just("trial")},
+    "trainings": {"do": ANY | st.sampled_from(["start", "stop", "resume"]), "name": ANY, "look": ANY},
+}
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_any_form_is_answered_or_refused_in_one_line(client, monkeypatch, path):
+    """Whatever JSON comes: no fault of ours, which the client of these tests would raise."""
+    monkeypatch.setattr(songs.Songs, "_convert", lambda *given: None)
+    monkeypatch.setattr(songs.Songs, "lend", lambda songs, run, genre: songs.get("nothing"))
+    monkeypatch.setattr("gst_jax.web.music._look", lambda look, ticket: None)
+    path = path.replace("{song}", upload(client, wave(1)).json()["id"])
+
+    @settings(max_examples=150, deadline=None, derandomize=True)
+    @given(st.fixed_dictionaries({}, optional=FORMS.get(path, FORMS["songs/{song}"])))
+    def check(form):
+        answer = client.post(f"/api/{path}", content=json.dumps(form))
+        assert answer.status_code in (200, 400, 404)
+        assert answer.status_code == 200 or len(answer.json()["error"].splitlines()) == 1
+
+    check()
+
+
+def test_a_fault_of_ours_and_an_address_that_is_none_get_one_plain_line(client, monkeypatch):
+    monkeypatch.setattr(app.Models, "find", lambda models: [][0:] + None)
+    calm = TestClient(client.app, base_url=f"http://{HOST}", headers=OURS, raise_server_exceptions=False)
+    for answer, status in ((calm.get("/api/models"), 500), (calm.get("/nothing"), 404), (calm.post("/", ""), 405)):
+        said = answer.json()["error"]
+        assert answer.status_code == status and "\n" not in said and "Traceback" not in said
+
+
+def test_uploads_at_once_leave_the_disk_its_room(client, places, monkeypatch):
+    """Each looks at the disk before it writes, and one that is refused leaves nothing."""
+    disk = 3_000_000
+
+    def usage(folder):
+        held = sum(path.stat().st_size for path in places.rglob("*") if path.is_file() and path.suffix != ".json")
+        return types.SimpleNamespace(free=uploads._ROOM + disk - held + sum_before)
+
+    sum_before = sum(path.stat().st_size for path in places.rglob("*") if path.is_file() and path.suffix != ".json")
+    monkeypatch.setattr(uploads.shutil, "disk_usage", usage)
+    song = wave(30)  # a megabyte
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda number: upload(client, song), range(8)))
+    taken = [answer for answer in answers if answer.status_code == 200]
+    assert 1 <= len(taken) <= 4 and {answer.status_code for answer in answers} == {200, 507}
+    assert len(list((places / "scratch").iterdir())) == len(taken)
 
 
 def test_a_song_becomes_a_conversion_to_play_and_to_keep(client):

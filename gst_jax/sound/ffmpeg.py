@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gst_jax.sound.headers import REMEDY, AudioError, Header, skip_tag
+from gst_jax.sound.headers import REMEDY, AudioError, Header, Patient, skip_tag
 from gst_jax.types import Array
 
 # Only containers of sound and video: a playlist that calls itself a song opens no other file and no address.
@@ -38,9 +38,9 @@ def read_header(path: Path) -> Header:
     Raises:
         AudioError: when FFmpeg finds no sound in it that it can decode.
     """
-    with _open(path) as container:
+    with _open(path) as (container, patient):
         stream = container.streams.best("audio")
-        frame = next(_frames(container, stream), None)
+        frame = next(_frames(container, stream, patient), None)
         if frame is None:
             raise AudioError(f"{path} holds no sound that can be decoded; {REMEDY}")
         codec = _codec(stream)
@@ -66,9 +66,9 @@ def read_header(path: Path) -> Header:
 
 def count_seconds(path: Path) -> Fraction:
     """Return how long the packets of a file last together, the codec's padding with them, without decoding them."""
-    with _open(path) as container:
+    with _open(path) as (container, patient):
         stream = container.streams.best("audio")
-        packets = (packet.duration for packet in container.demux(stream))
+        packets = (packet.duration for packet in _packets(container, stream, patient))
         return sum(duration for duration in packets if duration and duration < _NEGATIVE) * stream.time_base
 
 
@@ -92,11 +92,11 @@ def read_blocks(path: Path, header: Header) -> Iterator[Array]:
     """
     import av
 
-    with _open(path) as container:
+    with _open(path) as (container, patient):
         stream = container.streams.best("audio")
         resampler: Any = None
         left, layout, kind = _end(path, container, stream), None, None
-        for frame in _frames(container, stream):
+        for frame in _frames(container, stream, patient):
             layout = layout or frame.layout  # of the first, to which parts of another kind are brought
             if kind != (frame.format.name, frame.layout.name, frame.sample_rate):
                 kind = (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -112,7 +112,7 @@ def read_blocks(path: Path, header: Header) -> Iterator[Array]:
 
 def read_tags(path: Path) -> dict[str, str]:
     """Return what a container says of the work, by FFmpeg's names."""
-    with _open(path) as container:
+    with _open(path) as (container, patient):
         return {name.lower(): value for name, value in container.metadata.items()}
 
 
@@ -157,30 +157,37 @@ def _layout(channels: int) -> str:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Any]:
-    """Open a container; FFmpeg's errors become an AudioError that names the file."""
+def _open(path: Path) -> Iterator[tuple[Any, Patient]]:
+    """Open a container, and the file that it reads; FFmpeg's errors become an AudioError that names the file."""
     import av
 
     av.logging.set_level(av.logging.PANIC)
+    options = {"format_whitelist": _CONTAINERS}
     try:
         with (
             path.open("rb") as file,
-            av.open(file, metadata_errors="replace", options={"format_whitelist": _CONTAINERS}) as container,
+            av.open(patient := Patient(file), metadata_errors="replace", options=options) as container,
         ):
             if not container.streams.audio:
                 raise AudioError(f"{path} holds no sound ({container.format.long_name}); {REMEDY}")
-            yield container
+            yield container, patient
     except av.error.FFmpegError as error:
         raise AudioError(
             f"{path} is not sound that can be read, or is damaged ({error.strerror}); {REMEDY}"
         ) from error
 
 
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
+def _packets(container: Any, stream: Any, patient: Patient) -> Iterator[Any]:
+    for packet in container.demux(stream):
+        patient.found()
+        yield packet
+
+
+def _frames(container: Any, stream: Any, patient: Patient) -> Iterator[Any]:
     """Decode frame by frame; damaged packets are left out, as players do."""
     import av
 
-    for packet in container.demux(stream):
+    for packet in _packets(container, stream, patient):
         try:
             yield from packet.decode()
         except av.error.InvalidDataError:

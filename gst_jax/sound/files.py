@@ -11,12 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gst_jax.sound import ffmpeg, tags
-from gst_jax.sound.headers import MAX_CHANNELS, REMEDY, SAMPLE_RATES, AudioError, AudioWarning, Header, skip_tag
+from gst_jax.sound.headers import (
+    LARGEST_SAMPLE,
+    MAX_CHANNELS,
+    REMEDY,
+    SAMPLE_RATES,
+    AudioError,
+    AudioWarning,
+    Header,
+    Patient,
+    skip_tag,
+)
 from gst_jax.sound.tags import Tags
 from gst_jax.types import Array
 
@@ -34,8 +44,11 @@ _DEPTHS = frozenset("PCM_U8 PCM_S8 PCM_16 PCM_24 PCM_32 FLOAT DOUBLE ULAW ALAW".
 # What libsndfile notes, without an error, about a file that ends before its header says.
 _SHORT = re.compile(r"^ *(?:data|SSND|riff|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _CUT_OGG = re.compile(r"lacks an end-of-stream bit|without an End-Of-Stream flag")
-_MPEG = frozenset(bytes((0xFF, low)) for low in range(0xE0, 0x100))  # how a frame of MPEG audio begins
-_OTHERS = frozenset({b"RI", b"RF", b"FO", b"fL", b"Og", b"ca", b".s"})  # how files of other kinds begin
+# How files begin that libsndfile is asked about: of others, its reader of SD2 crashes on some, and its decoder of
+# MPEG writes complaints of its own on the screen.
+_ASKED = re.compile(
+    rb"RIF[FX]....WAVE|RF64|riff|FORM....(AIF[FC]|8SVX|16SV)|\.snd|dns\.|caff|Creative|fLaC|OggS", re.DOTALL
+)
 _WELL_KNOWN = frozenset({"WAV", "W64", "AIFF", "AU", "CAF"})  # to libsndfile, unless they are damaged
 _STREAMED_SIZE = 0x7FF0_0000  # from here on a chunk size means "unknown": the writer could not seek back
 _MISSED = 0.25  # seconds of sound that a file may lack without a word: of MP3 at 8 kHz a header counts 0.22 s more
@@ -98,7 +111,7 @@ def read_tags(path: str | os.PathLike[str], header: Header) -> Tags:
     """Return title, artist, cover and the like, but not the genre, which is not true of a conversion."""
     if header.by_ffmpeg:
         return tags.read(Path(path), ffmpeg.read_tags(Path(path)))
-    with _open(Path(path)) as file:
+    with _open(Path(path)) as (file, _):
         return tags.read(Path(path), file.copy_metadata())
 
 
@@ -139,6 +152,8 @@ def read_blocks(path: str | os.PathLike[str]) -> Iterator[Array]:
     for block in ffmpeg.read_blocks(path, header) if header.by_ffmpeg else _plain_blocks(path):
         if not np.isfinite([block.min(), block.max()]).all():
             raise AudioError(f"{path} holds samples that are NaN or infinite; {REMEDY}")
+        if max(-block.min(), block.max()) > LARGEST_SAMPLE:
+            raise AudioError(f"{path} holds samples beyond {LARGEST_SAMPLE:g}, and -1 to 1 is full scale; {REMEDY}")
         decoded += len(block)
         yield block
     if decoded == 0:
@@ -162,12 +177,11 @@ def _plain_header(path: Path) -> Header | None:
     """Return what libsndfile finds, None when it cannot read the file."""
     import soundfile
 
-    with path.open("rb") as stream:  # of MPEG, libsndfile's decoder would write its own complaints on the screen
-        start = skip_tag(stream)
-        if start in _MPEG or (path.suffix.lower() in (".mp3", ".mp2", ".mp1") and start not in _OTHERS):
+    with path.open("rb") as stream:
+        if not _ASKED.match(skip_tag(stream)):
             return None
     try:
-        with _open(path) as file:
+        with _open(path) as (file, _):
             seconds = file.frames / file.samplerate
             missing = math.inf if _CUT_OGG.search(file.extra_info) else 0.0
             for promised, present in ((int(match[1]), int(match[2])) for match in _SHORT.finditer(file.extra_info)):
@@ -196,34 +210,31 @@ def _other_header(path: Path, plain: Header | None) -> Header:
 
 
 def _plain_blocks(path: Path) -> Iterator[Array]:
-    with _open(path) as file:
-        while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-            yield block
+    import soundfile
+
+    with _open(path) as (file, patient):
+        block = None
+        while block is None or len(block):
+            try:
+                block = file.read(_BLOCK, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError as error:
+                if block is None:
+                    raise AudioError(f"{path} is damaged ({error.error_string.strip()}); {REMEDY}") from error
+                return  # what is missing from here on is said
+            patient.found()
+            if len(block):
+                yield block
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[SoundFile]:
+def _open(path: Path) -> Iterator[tuple[SoundFile, Patient]]:
     import soundfile
 
     with path.open("rb") as stream:
-        if skip_tag(stream) in _MPEG or not stream.tell():
-            stream.seek(0)
-        with soundfile.SoundFile(_Rest(stream)) as file:
-            yield file
-
-
-class _Rest:
-    """A file that begins where another one stands."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._start = file, file.tell()
-        self.readinto, self.read = file.readinto, file.read  # type: ignore[attr-defined]
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset + (0 if whence else self._start), whence) - self._start
-
-    def tell(self) -> int:
-        return self._file.tell() - self._start
+        skip_tag(stream)
+        patient = Patient(stream)
+        with soundfile.SoundFile(patient) as file:
+            yield file, patient
 
 
 def _check(path: Path, header: Header) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from gst_jax.config import AudioConfig
 from gst_jax.sound import loudness
 from gst_jax.sound.analysis import log_mel, mono
-from gst_jax.sound.headers import MAX_CHANNELS
+from gst_jax.sound.headers import LARGEST_SAMPLE, MAX_CHANNELS
 from gst_jax.types import Array
 
 Item = TypeVar("Item")
@@ -23,7 +23,6 @@ Result = TypeVar("Result")
 _MIX_SECONDS = 0.5
 _CANCELLED = 0.05  # of the channels' mean energy: less is left where they cancel; of eight unlike ones, an eighth is
 _MEL_BLOCK = 32  # log-mel frames measured at a time
-_LARGEST = 1e6  # sample, far above that of integers taken for floats
 _SPOOL_BYTES = 1 << 26  # held in memory before a spool goes to the disk: three minutes of stereo at 44.1 kHz
 _SPOOL_ROWS = 1 << 15  # read at a time
 
@@ -121,7 +120,7 @@ def checked(blocks: Iterable[Array]) -> Iterator[Array]:
         block = block.astype(np.float32, copy=False)
         if not np.isfinite(block).all():
             raise ValueError("the sound holds samples that are NaN or infinite; remove them first")
-        if len(block) and np.abs(block).max() > _LARGEST:
+        if len(block) and np.abs(block).max() > LARGEST_SAMPLE:
             raise ValueError(f"the sound holds samples of {np.abs(block).max():.3g}; -1 to 1 is full scale")
         if len(block):
             yield block

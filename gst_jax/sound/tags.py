@@ -59,8 +59,8 @@ def read(path: Path, others: dict[str, str]) -> Tags:
     pictures: list[Picture] = []
     try:
         file = mutagen.File(path)
-    except (mutagen.MutagenError, ValueError, KeyError, IndexError, OverflowError):  # damaged tags are none
-        file = None
+    except (mutagen.MutagenError, ValueError, KeyError, IndexError, OverflowError, MemoryError):
+        file = None  # damaged tags are none, also where they say that they are huge
     if file is not None and file.tags is not None:
         texts.update(_texts(file))
         pictures = _pictures(file)

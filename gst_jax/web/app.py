@@ -12,6 +12,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -23,7 +24,7 @@ from gst_jax.web import models, uploads
 from gst_jax.web.guard import REPORT_POLICY, Guard, Refused, limited, read_form
 from gst_jax.web.models import Models
 from gst_jax.web.music import Music
-from gst_jax.web.queue import Queue, Ticket
+from gst_jax.web.queue import UNFORESEEN, Queue, Ticket
 from gst_jax.web.songs import Conversion, Song, Songs
 from gst_jax.web.trainings import Trainings
 
@@ -276,6 +277,8 @@ def create(folders: tuple[Path, ...], scratch: Path, hosts: tuple[str, ...]) -> 
         OSError: _mendable,
         LookupError: _gone,
         ClientDisconnect: _left,
+        HTTPException: _unknown,
+        Exception: _unforeseen,
     }
     guard = Middleware(Guard, hosts=hosts)
     return Starlette(routes=routes, middleware=[guard], exception_handlers=errors, lifespan=lifespan)
@@ -294,6 +297,16 @@ async def _mendable(request: Request, error: Exception) -> Response:
 
 async def _gone(request: Request, error: LookupError) -> Response:
     return JSONResponse({"error": "this is not here, or not any more: songs are kept for an hour"}, 404)
+
+
+async def _unknown(request: Request, error: HTTPException) -> Response:
+    """Answer what asks for no address of ours, or in another way than it is asked for."""
+    return JSONResponse({"error": f"the studio has nothing there ({error.detail})"}, error.status_code)
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    """Answer a fault of ours, of which the server prints all on the terminal."""
+    return JSONResponse({"error": UNFORESEEN}, 500)
 
 
 async def _left(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,6 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _FORM_BYTES = 1 << 16  # of a request that is no sound
+_WAITS = 30.0  # seconds for the next part of a body
 _SAFE = frozenset({"GET", "HEAD"})
 # The pages load nothing from elsewhere, run no script but ours, and stand in no other site's frame.
 _POLICY = (
@@ -97,10 +99,16 @@ async def limited(request: Request, most: int) -> AsyncIterator[bytes]:
         most: bytes.
 
     Raises:
-        Refused: as soon as there are more.
+        Refused: as soon as there are more, or nothing comes for a while.
     """
-    count = 0
-    async for part in request.stream():
+    count, parts = 0, aiter(request.stream())
+    while True:
+        try:
+            part = await asyncio.wait_for(anext(parts), _WAITS)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise Refused(f"nothing came for {_WAITS:.0f} s; send it again", 408) from error
         count += len(part)
         if count > most:
             raise Refused(f"that is more than {most / 1e6:.0f} MB, the most that is taken", 413)

@@ -101,7 +101,7 @@ class Music:
         """Return a name for what one page will send."""
         return f"{time.strftime('%Y-%m-%d')}-{secrets.token_hex(3)}"
 
-    def look(self, sides: list[Any], settings: object) -> Look:
+    def look(self, sides: object, settings: object) -> Look:
         """Look over two genres, in the queue.
 
         Args:
@@ -111,8 +111,10 @@ class Music:
         Raises:
             Refused: when they are not two genres with music.
         """
-        if len(sides) != 2 or not all(isinstance(side, dict) for side in sides) or settings not in SETTINGS:
+        if not isinstance(sides, list) or len(sides) != 2 or not all(isinstance(side, dict) for side in sides):
             raise Refused("two genres are needed")
+        if not isinstance(settings, str) or settings not in SETTINGS:
+            raise Refused(f"settings are {' or '.join(SETTINGS)}")
         places = [self._place(side) for side in sides]
         a, b = (place.name for place in places)
         if composed(a) == composed(b):
@@ -122,7 +124,7 @@ class Music:
             len(find_folders(genre, audio_dirs)) > 1 for genre in (a, b)
         ):  # one would be taken from elsewhere, too
             audio_dirs = data.find_audio_dirs([self._linked(places)])
-        look = Look(secrets.token_hex(6), Pair((a, b), audio_dirs, str(settings)))
+        look = Look(secrets.token_hex(6), Pair((a, b), audio_dirs, settings))
         self._looks[look.id] = look
         look.ticket = self._queue.add(lambda ticket: _look(look, ticket))
         return look

@@ -13,6 +13,7 @@ from typing import Any
 from gst_jax.runs import refusals, terminal
 from gst_jax.sound import AudioWarning
 
+UNFORESEEN = "this failed for a reason that nobody foresaw; the terminal of gst_jax studio tells more"
 _MENDABLE = (ValueError, OSError)  # by the user: bad input, and what the system refuses
 
 
@@ -48,7 +49,7 @@ class Ticket:
         error = self.future.exception()
         if isinstance(error, _MENDABLE):
             return refusals.told(error)
-        return "this failed for a reason that nobody foresaw; the terminal of gst_jax studio tells more"
+        return UNFORESEEN
 
     def cancel(self) -> None:
         """Leave the work out, or end it as soon as it counts its progress."""

@@ -30,6 +30,7 @@ _KEPT = 3600.0  # seconds after the last use
 _FIRST, _AFTER = 10.0, 2.0  # seconds that are heard at once, and those after them that the model hears, too
 _SEEN_AT = 32_000  # Hz of what waveform and spectrogram are drawn of
 _MP3_BIT_RATE = 192_000
+_LARGEST = 1e6  # that is understood as a number; a page may send one of a thousand digits
 
 
 @dataclass(eq=False)
@@ -160,6 +161,8 @@ class Songs:
             raise ConfigError(f"{run} converts to {' or '.join(found.pair)}, not to {to}")
         if not isinstance(band, (int, float)) or not isinstance(strength, (int, float)):
             raise ConfigError("strength and band are numbers")
+        if not max(abs(band), abs(strength)) <= _LARGEST:
+            raise ConfigError("strength and band are small numbers")
         target = str(to)
         source = found.pair[1 - found.pair.index(target)]
         players = Band(target, float(band)) if band else None
