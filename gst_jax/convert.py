@@ -3,8 +3,7 @@
   gst_jax convert song.mp3 --to=jazz
   gst_jax convert my_music --run=runs/folk_metal --to=metal --out=metal
 
-song.mp3 becomes converted/song.jazz.mp3: as long, as loud, of the same kind.
-Nothing is replaced.
+song.mp3 becomes converted/song.jazz.mp3: as long, as loud, of the same kind. Nothing is replaced.
 """
 
 from __future__ import annotations
@@ -34,6 +33,7 @@ _STEMS = flags.DEFINE_string("stems", None, "Folder to write song and band to ap
 _ROUTE = flags.DEFINE_string("route", None, "How sound is made: filled (default), gain (closest to the source), ...")
 _FORMAT = flags.DEFINE_string("format", None, "wav, flac, ogg, opus, mp3, m4a or aiff; default: as each input.")
 _QUALITY = flags.DEFINE_integer("quality", 0, "kbit/s of lossy outputs; default: as each input's.", 0, 1000)
+_JOBS = flags.DEFINE_integer("jobs", None, "Files converted at once; default: half as many as cores, 4 at most.", 1)
 _BYPASS_MODEL = flags.DEFINE_bool("bypass_model", False, "Leave the log-mel as it is: only analysis and resynthesis.")
 
 
@@ -84,7 +84,7 @@ def _convert(
     failed = list(dict.fromkeys(message for plan in plans for message in plan.refused))
     for plan, strength in zip(plans, strengths, strict=True):
         if plan.jobs:
-            more = (lambda job: terminal.say(str(job.target), sys.stdout), band, stems)
+            more = (lambda job: terminal.say(str(job.target), sys.stdout), band, stems, _JOBS.value)
             failed += jobs.convert(plan.jobs, translator, _OUT.value, strength, route, terminal.Bar, *more)
     existing = [target for plan in plans for target in plan.existing]
     if existing:

@@ -227,6 +227,33 @@ def test_bad_files_are_named_and_the_good_ones_done(tmp_path):
     assert sorted((tmp_path / "out" / "music").iterdir()) == written
 
 
+def test_files_converted_at_once_are_those_converted_one_by_one(tmp_path):
+    for number in range(4):
+        write(tmp_path / "music" / f"{number}.wav", 1 + number, channels=1 + number % 2)
+    (tmp_path / "music" / "2.wav").write_bytes((tmp_path / "music" / "3.wav").read_bytes()[:-1_000])
+    outputs = []
+    for at_once in (1, 3):
+        out = tmp_path / str(at_once)
+        planned = jobs.plan([tmp_path / "music"], out, "jazz")
+        assert not jobs.convert(planned.jobs, QUIETER_TREBLE, out, at_once=at_once)
+        outputs.append({path.name: path.read_bytes() for path in (out / "music").iterdir()})
+    assert len(outputs[0]) == 4 and outputs[0] == outputs[1]
+
+
+def test_a_failure_that_ends_all_ends_the_files_under_way_and_leaves_nothing_of_them(tmp_path):
+    sources = [write(tmp_path / f"{number}.wav", 1 if number == 0 else 60) for number in range(4)]
+    written = []
+
+    def refuse(job):
+        written.append(job.target)
+        raise OSError("the disk is full")
+
+    out = tmp_path / "out"
+    with pytest.raises(OSError, match="full"):
+        jobs.convert(plan(sources, out), QUIETER_TREBLE, out, on_written=refuse, at_once=3)
+    assert list(out.iterdir()) == written == [out / "0.jazz.wav"]
+
+
 def test_the_command_lists_what_it_could_not_do(tmp_path, run_dir):
     write(tmp_path / "music" / "a.wav", 0.1)
     (tmp_path / "music" / "b.wav").write_text("this is not sound")
@@ -326,7 +353,7 @@ def test_a_conversion_that_is_ended_leaves_no_half_file(tmp_path, run_dir, heari
     arguments = [f"--run={run_dir}", "--to=jazz", str(source), f"--out={tmp_path / 'out'}", "--bypass_model"]
     command_line = [sys.executable, "-m", "gst_jax.convert", *arguments]
     with subprocess.Popen([*hearing, *command_line], stderr=subprocess.PIPE, text=True) as process:
-        while not (tmp_path / "out").exists():
+        while process.poll() is None and not (tmp_path / "out").exists():
             time.sleep(0.02)
         time.sleep(0.5)
         process.send_signal(getattr(signal, name))

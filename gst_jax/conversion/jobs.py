@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from gst_jax.conversion import accompaniment, synthesis
 from gst_jax.conversion.accompaniment import Band
 from gst_jax.conversion.translator import Translator
 from gst_jax.runs.atomic import sweep
+from gst_jax.runs.workers import cores
 from gst_jax.sound import AudioError, AudioWarning, loudness, streams
 from gst_jax.types import Array, Progress
 
@@ -132,6 +134,7 @@ def convert(
     on_written: Callable[[Job], None] = lambda job: None,
     band: Band | None = None,
     stems: Stems | None = None,
+    at_once: int | None = None,
 ) -> list[str]:
     """Do the jobs of a plan: each output has its input's sample rate, channels and exact length.
 
@@ -145,6 +148,7 @@ def convert(
         on_written: called after each file.
         band: who plays along.
         stems: where song and band go apart.
+        at_once: files that are converted at one time, each in a thread; by default half as many as cores, 4 at most.
 
     Returns:
         A message for each file that could not be converted after all; the others are done.
@@ -161,16 +165,36 @@ def convert(
     passes += 0 if band is None else 2  # and heard, and played along with
     seconds = passes * sum(job.header.frames / job.header.sample_rate for job in jobs)
     bar = None if progress is None else progress(total=seconds, desc="converting", unit="s", unit_scale=1 / passes)
-    for job, apart in zip(jobs, places, strict=True):
-        for folder in {path.parent for path in (job.target, *apart.values())}:
-            folder.mkdir(parents=True, exist_ok=True)
-            sweep(folder)
+    folders = {path.parent for job, apart in zip(jobs, places, strict=True) for path in (job.target, *apart.values())}
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+    stop = threading.Event()
+
+    def count(seconds: float) -> None:
+        if stop.is_set():
+            raise CancelledError
+        if bar is not None:
+            bar.update(seconds)
+
+    with ThreadPoolExecutor(at_once or min(cores() // 2 or 1, 4)) as pool:
+        under_way = {
+            pool.submit(_convert, job, translator, strength, route, count, band, apart): job
+            for job, apart in zip(jobs, places, strict=True)
+        }
         try:
-            _convert(job, translator, strength, route, bar, band, apart)
-        except ValueError as error:
-            failed.append(str(error) if isinstance(error, AudioError) else f"{job.source}: {error}")
-        else:
-            on_written(job)
+            for done in as_completed(under_way):
+                try:
+                    done.result()
+                except ValueError as error:
+                    source = under_way[done].source
+                    failed.append(str(error) if isinstance(error, AudioError) else f"{source}: {error}")
+                else:
+                    on_written(under_way[done])
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
     if bar is not None:
         bar.close()
     return failed
@@ -181,7 +205,7 @@ def _convert(
     translator: Translator,
     strength: float,
     route: str,
-    bar: Any,
+    count: Callable[[float], None],
     band: Band | None,
     apart: dict[str, Path],
 ) -> None:
@@ -189,23 +213,22 @@ def _convert(
     gain = _gain_into(job)
 
     def read() -> Iterator[Array]:
-        return (gain * block for block in _shown(sound.read_blocks(job.source), rate, bar))
+        return (gain * block for block in _shown(sound.read_blocks(job.source), rate, count))
 
     ceiling = loudness.CEILING if job.kind.clips else None
     converted = translator.stream(read, rate, strength, route, ceiling, str(job.source))
     if band is None:
-        _write(job, converted, bar)
+        _write(job, converted, count)
         return
     sheet = accompaniment.hear(read(), rate)
     if reason := band.why_silent(sheet):
         warnings.warn(f"{job.source}: {reason}", AudioWarning, stacklevel=2)
-        if bar is not None:
-            bar.update(job.header.frames / rate)  # that nobody will play
-        _write(job, converted, bar)
+        count(job.header.frames / rate)  # that nobody will play
+        _write(job, converted, count)
         return
     with closing(streams.Spool()) as song, closing(streams.Spool()) as part:
         stems = (song, part) if apart else None
-        _write(job, band.along(converted, sheet, rate, ceiling, stems, lambda made: _shown(made, rate, bar)), bar)
+        _write(job, band.along(converted, sheet, rate, ceiling, stems, lambda made: _shown(made, rate, count)), count)
         for name, spool in (("song", song), ("band", part)):
             if path := apart.get(name):
                 kind = sound.choose_kind(path, rate, job.header.channels, "FLOAT")
@@ -214,9 +237,9 @@ def _convert(
         scores.write(path, sheet, band.genre)
 
 
-def _write(job: Job, made: Iterator[Array], bar: Any) -> None:
+def _write(job: Job, made: Iterator[Array], count: Callable[[float], None]) -> None:
     with closing(streams.ahead(made, _AHEAD)) as blocks:  # or a failed write would leave its thread at work
-        shown, tags = _shown(blocks, job.header.sample_rate, bar), sound.read_tags(job.source, job.header)
+        shown, tags = _shown(blocks, job.header.sample_rate, count), sound.read_tags(job.source, job.header)
         sound.write_blocks(job.target, shown, job.header.sample_rate, job.header.channels, job.kind, tags)
 
 
@@ -233,11 +256,10 @@ def _gain_into(job: Job) -> np.float32:
     return np.float32(gain)
 
 
-def _shown(blocks: Iterable[Array], sample_rate: int, bar: Any) -> Iterator[Array]:
-    """Pass blocks on, telling a progress bar their seconds."""
+def _shown(blocks: Iterable[Array], sample_rate: int, count: Callable[[float], None]) -> Iterator[Array]:
+    """Pass blocks on, counting their seconds."""
     for block in blocks:
-        if bar is not None:
-            bar.update(len(block) / sample_rate)
+        count(len(block) / sample_rate)
         yield block
 
 
