@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
@@ -177,27 +177,42 @@ def convert(
         if bar is not None:
             bar.update(seconds)
 
+    def work(job: Job, apart: dict[str, Path]) -> None:
+        _convert(job, translator, strength, route, count, band, apart)
+
+    with closing(_in_threads(work, list(zip(jobs, places, strict=True)), at_once, stop)) as finished:
+        for job, error in finished:
+            if error is None:
+                on_written(job)
+            else:
+                failed.append(str(error) if isinstance(error, AudioError) else f"{job.source}: {error}")
+    if bar is not None:
+        bar.close()
+    return failed
+
+
+def _in_threads(
+    work: Callable[[Job, dict[str, Path]], None],
+    calls: list[tuple[Job, dict[str, Path]]],
+    at_once: int | None,
+    stop: threading.Event,
+) -> Generator[tuple[Job, ValueError | None], None, None]:
+    """Work on several jobs at a time; yield each that has ended, with what is wrong with its file.
+
+    When the taker leaves early, or another error ends one, `stop` is set, and all that are under way are waited for.
+    """
     with ThreadPoolExecutor(at_once or min(cores() // 2 or 1, 4)) as pool:
-        under_way = {
-            pool.submit(_convert, job, translator, strength, route, count, band, apart): job
-            for job, apart in zip(jobs, places, strict=True)
-        }
+        under_way = {pool.submit(work, *call): call[0] for call in calls}
         try:
             for done in as_completed(under_way):
-                try:
-                    done.result()
-                except ValueError as error:
-                    source = under_way[done].source
-                    failed.append(str(error) if isinstance(error, AudioError) else f"{source}: {error}")
-                else:
-                    on_written(under_way[done])
+                error = done.exception()
+                if not (error is None or isinstance(error, ValueError)):
+                    raise error
+                yield under_way[done], error
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
-    if bar is not None:
-        bar.close()
-    return failed
 
 
 def _convert(

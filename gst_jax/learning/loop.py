@@ -25,9 +25,8 @@ from gst_jax.learning.resuming import (
     TrainingError,
     as_begun,
     initial_parameters,
-    refuse_exported,
     refuse_other_run,
-    refuse_other_source,
+    refuse_unfit,
 )
 from gst_jax.runs import provenance, seals
 from gst_jax.runs.atomic import write_text
@@ -103,8 +102,7 @@ def train(
     old = RunDirectory.open(run_dir) if RunDirectory.exists(run_dir) else None
     audio_dirs = data.find_audio_dirs(audio_dirs)
     if old is not None:
-        refuse_exported(old)
-        refuse_other_source(old, audio_dirs)
+        refuse_unfit(old, audio_dirs)
     settings = data.settings_for(audio_dirs, settings)
     settings = as_begun(old, settings, *processes.agree([cyclegan.precision(settings) == jnp.float32]))
     run = RunDirectory(

@@ -22,20 +22,16 @@ _FREE = tuple(
 )
 
 
-def refuse_exported(old: RunDirectory) -> None:
-    """Raise TrainingError where a run has lost what training needs."""
+def refuse_unfit(old: RunDirectory, audio_dirs: tuple[str, ...]) -> None:
+    """Raise TrainingError when a run cannot go on: an exported one, or with another number of folders of audio.
+
+    So with the corpus or without. Folders may have been moved: whether their audio is the same is seen once it is read.
+    """
     if old.is_exported:
         raise TrainingError(
             f"{old.path} holds an exported run, which converts but cannot be trained, as its discriminators were "
             "left out; give another --run_dir"
         )
-
-
-def refuse_other_source(old: RunDirectory, audio_dirs: tuple[str, ...]) -> None:
-    """Raise TrainingError when a run is to go on with another number of folders, or with the corpus or without.
-
-    Folders may have been moved: whether their audio is the same is seen once it is read.
-    """
     if len(old.audio_dirs) != len(audio_dirs) or (data.CORPUS in old.audio_dirs) != (data.CORPUS in audio_dirs):
         options = " ".join(f"--audio_dir={place}" for place in old.audio_dirs)
         remedy = f"give {options}" if options else "leave --audio_dir out"
