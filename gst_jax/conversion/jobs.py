@@ -11,6 +11,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -161,10 +162,7 @@ def convert(
     midi = band is not None and band.is_arranged
     places = [{} for _ in jobs] if stems is None else stems.of(jobs, Path(out), midi)
     _check_writable(Path(out))
-    passes = 4 if strength > 0 else 2  # each file is read three times or once, then written
-    passes += 0 if band is None else 2  # and heard, and played along with
-    seconds = passes * sum(job.header.frames / job.header.sample_rate for job in jobs)
-    bar = None if progress is None else progress(total=seconds, desc="converting", unit="s", unit_scale=1 / passes)
+    bar = None if progress is None else _bar(progress, jobs, strength, band)
     folders = {path.parent for job, apart in zip(jobs, places, strict=True) for path in (job.target, *apart.values())}
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
@@ -191,6 +189,12 @@ def convert(
     return failed
 
 
+def _bar(progress: Progress, jobs: list[Job], strength: float, band: Band | None) -> Any:
+    passes = (4 if strength > 0 else 2) + (2 if band else 0)  # read thrice or once, written; heard, played along with
+    seconds = passes * sum(job.header.frames / job.header.sample_rate for job in jobs)
+    return progress(total=seconds, desc="converting", unit="s", unit_scale=1 / passes)
+
+
 def _in_threads(
     work: Callable[[Job, dict[str, Path]], None],
     calls: list[tuple[Job, dict[str, Path]]],
@@ -209,10 +213,9 @@ def _in_threads(
                 if not (error is None or isinstance(error, ValueError)):
                     raise error
                 yield under_way[done], error
-        except BaseException:
+        finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _convert(

@@ -25,7 +25,7 @@ _FREE = tuple(
 def refuse_unfit(old: RunDirectory, audio_dirs: tuple[str, ...]) -> None:
     """Raise TrainingError when a run cannot go on: an exported one, or with another number of folders of audio.
 
-    So with the corpus or without. Folders may have been moved: whether their audio is the same is seen once it is read.
+    So with the corpus or without it. Folders may have been moved: whether their audio is the same is seen once read.
     """
     if old.is_exported:
         raise TrainingError(
