@@ -161,12 +161,8 @@ def convert(
     jobs, failed = list(jobs), []
     midi = band is not None and band.is_arranged
     places = [{} for _ in jobs] if stems is None else stems.of(jobs, Path(out), midi)
-    _check_writable(Path(out))
+    _make_ready(Path(out), [*(job.target for job in jobs), *(path for apart in places for path in apart.values())])
     bar = None if progress is None else _bar(progress, jobs, strength, band)
-    folders = {path.parent for job, apart in zip(jobs, places, strict=True) for path in (job.target, *apart.values())}
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-        sweep(folder)
     stop = threading.Event()
 
     def count(seconds: float) -> None:
@@ -343,8 +339,11 @@ def _check_targets(pairs: list[tuple[Path, Path]]) -> None:
         taken[target] = source
 
 
-def _check_writable(out: Path) -> None:
-    """Raise the OSError that the first output would, before the work for it is done."""
+def _make_ready(out: Path, targets: list[Path]) -> None:
+    """Make the folders for outputs, or raise the OSError that the first would before the work for it is done."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out):
         pass
+    for folder in {path.parent for path in targets}:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
