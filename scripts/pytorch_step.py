@@ -37,7 +37,7 @@ class Trainer:
             [tensor for tensor in self.players.parameters() if tensor.requires_grad],
             self.training.learning_rate,
             (self.training.beta1, self.training.beta2),
-            **{"fused" if "fused" in words else "foreach": True},
+            fused=True,
         )
         self.generator_loss, self.discriminator_loss = self._generator_loss, self._discriminator_loss
         if "compiled" in words:
