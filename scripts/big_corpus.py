@@ -72,7 +72,8 @@ def main() -> None:
         for kind, found in (("rows", rows), ("figures", figures)):
             kept = [entry for entry in made[kind] if entry["part"] != part]
             made[kind] = kept + [{"part": part} | entry for entry in found]
-        made["provenance"] = made.get("provenance", {}) | {part: provenance.collect()}
+        made["provenance"] = provenance.collect()
+        made["parts"] = made.get("parts", {}) | {part: {"provenance": made["provenance"]}}
         write_text(out, json.dumps(made, indent=1) + "\n")
         print(json.dumps({part: rows + figures}, indent=1), flush=True)
 

@@ -1,7 +1,7 @@
 """Train the default and the 28M model on a GPU; hold losses and conversions against those of the CPU. Ten minutes.
 
     python scripts/gpu.py --out=results/gpu.json
-    python scripts/gpu.py --out=gpu.json --rehearse --steps=3      a toy on the CPU: that the script itself works
+    python scripts/gpu.py --out=gpu.json --rehearse=1 --steps=3      a toy on the CPU: that the script itself works
 
 The same batches of noise train on both. The GPU multiplies in TF32, so that losses may differ by 2 % in the first
 steps and conversions by 1 % of their deviation; beyond that the script ends with status 1.
@@ -29,7 +29,7 @@ from gst_jax.runs.atomic import write_text
 
 _OUT = flags.DEFINE_string("out", None, "JSON file to write", required=True)
 _STEPS = flags.DEFINE_integer("steps", 300, "micro-batches to train", lower_bound=1)
-_REHEARSE = flags.DEFINE_bool("rehearse", False, "run on the CPU, with a toy in place of both models")
+_REHEARSE = flags.DEFINE_integer("rehearse", 0, "1: run on the CPU, with a toy in place of both models", 0, 1)
 _REFERENCE = flags.DEFINE_string("reference", None, "for the script itself: the work that the CPU repeats")
 
 MODELS = {"frames": 64, "full": 16}  # with the segments of a genre in a batch that fills a GPU
@@ -49,9 +49,9 @@ def main() -> None:
     if jax.default_backend() == "cpu" and not _REHEARSE.value:
         sys.exit(
             "gpu.py: JAX finds no GPU here; on a machine with one: pip install 'jax[cuda12]'. To try the script on "
-            "this CPU, add --rehearse --steps=3"
+            "this CPU, add --rehearse=1 --steps=3"
         )
-    made: dict[str, Any] = {"device": jax.devices()[0].device_kind, "rehearsal": _REHEARSE.value, "models": {}}
+    made: dict[str, Any] = {"device": jax.devices()[0].device_kind, "rehearsal": bool(_REHEARSE.value), "models": {}}
     for name, batch in MODELS.items():
         made["models"][name] = compare("smoke" if _REHEARSE.value else name, batch)
         print(json.dumps({name: made["models"][name]}, indent=1), flush=True)

@@ -140,10 +140,7 @@ def load_genres(
     if bad:
         raise BadFiles(bad)
     for plan in plans:
-        fill(plan, team, progress)
-        if plan.new and plan.folders.keys() != plan.files:
-            places = " or ".join(map(str, plan.folders.paths))
-            raise AudioError(f"{places} changed while it was read; run the command again when it is complete")
+        _fill(plan, team, progress)
     team.wait("all tracks are decoded")
     if team.index > 0:  # the first says what is wrong
         team.wait("the cache is whole")
@@ -231,6 +228,14 @@ def _look(
         except AudioError as error:
             seconds[path], damaged[path] = 0.0, error
     return seconds, damaged
+
+
+def _fill(plan: Plan, team: Team, progress: Progress | None) -> None:
+    """Decode what a genre lacks; refuse folders that changed meanwhile."""
+    fill(plan, team, progress)
+    if plan.new and plan.folders.keys() != plan.files:
+        places = " or ".join(map(str, plan.folders.paths))
+        raise AudioError(f"{places} changed while it was read; run the command again when it is complete")
 
 
 def _assemble(plan: Plan) -> Genre:
