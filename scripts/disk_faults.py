@@ -92,7 +92,7 @@ def _one_line(status: int, said: str, *words: str) -> str:
 def _commands(folder: Path) -> dict[str, tuple[list[str], str, str]]:
     """Return commands to give on a disk: arguments, where their last one, which is a place, leads, where mels go."""
     music = trials.make_music(folder / "music", seconds=8.0)
-    song = [str(music / "harp" / "tune 0.wav"), str(music / "organ" / "tune 0.wav")]
+    song = [str(music / "harp" / "tune 0.wav"), str(music / "organ" / "tune 1.wav")]
     convert = ["convert", *song, "--run=folk_jazz", "--to=jazz"]
     return {
         "training": (trials.training(music, Path()), "--run_dir=", "run"),
