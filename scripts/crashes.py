@@ -30,7 +30,7 @@ _OUT = flags.DEFINE_string("out", "results/reliability_crashes.json", "where the
 _PARTS = flags.DEFINE_list("parts", ["train", "prepare", "convert", "export", "studio"], "what is killed")
 _KILLS = flags.DEFINE_integer("kills", 50, "by each signal, of a training; of the others a fifth as many, at least")
 _SEED = flags.DEFINE_integer("seed", 0, "of the moments")
-_MINUTES = flags.DEFINE_float("minutes", 600.0, "after which no more trainings are begun")
+_WITHIN = flags.DEFINE_float("within", 600.0, "minutes, after which no more trainings are begun")
 
 START = time.monotonic()
 
@@ -108,7 +108,7 @@ def _train(folder: Path, rng: random.Random, few: int) -> list[Trial]:
     drawn = [[(place, next(numbers), rng.random()) for place in PLACES] for _ in range(chains)]
     found: list[Trial] = []
     for number, kills in enumerate(drawn):
-        if time.monotonic() - START < 60 * _MINUTES.value:
+        if time.monotonic() - START < 60 * _WITHIN.value:
             found += _train_chain(music, reference, folder / f"chain {number}", kills)
             print(f"{len(found)} kills of trainings, {sum(not held for _, held, _ in found)} not held", flush=True)
     return found
