@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from layout import RESULTS, read, table
@@ -51,3 +52,25 @@ def _number(value: object) -> str:
 def _safe(text: str) -> str:
     """Return a text that ends no cell of a table."""
     return " ".join(text.replace("|", "\\|").split())
+
+
+def _worst(values: Sequence[float]) -> str:
+    """Write the median of sorted values, with the last."""
+    return f"{values[len(values) // 2]:.1f} ({values[-1]:.1f})"
+
+
+def studio() -> str:
+    """How soon a song is heard in the studio, and what many clients at once do to it."""
+    found = read("studio.json")
+    heard, memory = found["first_seconds_of_three_minutes"], found["peak_memory_mb"]
+    rows = [
+        ["first ten seconds of a three-minute song, s after its upload, median (most)", _worst(heard["waited"])],
+        ["processor time until then, s, median (most)", _worst(heard["processor"])],
+        [f"{found['clients']} clients, {found['seconds_each']:g} s each, all at once: lost", str(found["lost"])],
+        [
+            "until all of it is there, s, median (95 %)",
+            f"{found['waited']['p50']:.0f} ({found['waited']['p95']:.0f})",
+        ],
+        ["peak memory, MB, when ready, after the long songs, after the crowd", ", ".join(map(str, memory.values()))],
+    ]
+    return table(["the studio", ""], rows)

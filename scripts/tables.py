@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import band_tables
@@ -286,28 +286,6 @@ def growth() -> str:
     return table(["what", "values", "ms a micro-batch", "segments/s", "peak MB"], rows)
 
 
-def _worst(values: Sequence[float]) -> str:
-    """Write the median of sorted values, with the last."""
-    return f"{values[len(values) // 2]:.1f} ({values[-1]:.1f})"
-
-
-def studio() -> str:
-    """How soon a song is heard in the studio, and what many clients at once do to it."""
-    found = read("studio.json")
-    heard, memory = found["first_seconds_of_three_minutes"], found["peak_memory_mb"]
-    rows = [
-        ["first ten seconds of a three-minute song, s after its upload, median (most)", _worst(heard["waited"])],
-        ["processor time until then, s, median (most)", _worst(heard["processor"])],
-        [f"{found['clients']} clients, {found['seconds_each']:g} s each, all at once: lost", str(found["lost"])],
-        [
-            "until all of it is there, s, median (95 %)",
-            f"{found['waited']['p50']:.0f} ({found['waited']['p95']:.0f})",
-        ],
-        ["peak memory, MB, when ready, after the long songs, after the crowd", ", ".join(map(str, memory.values()))],
-    ]
-    return table(["the studio", ""], rows)
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "summary of style": summary_of_style,
     "summary of closeness": summary_of_closeness,
@@ -343,7 +321,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "pytorch": pytorch,
     "layers": layers,
     "growth": growth,
-    "studio": studio,
+    "studio": reliability_tables.studio,
     "cautions, songs": caution_tables.songs,
     "cautions, folders": caution_tables.folders,
     "cautions, copies": caution_tables.copies,
