@@ -17,7 +17,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,11 @@ _OUT = flags.DEFINE_string("out", "results/reliability_crashes.json", "where the
 _PARTS = flags.DEFINE_list("parts", ["train", "prepare", "convert", "export", "studio"], "what is killed")
 _KILLS = flags.DEFINE_integer("kills", 50, "by each signal, of a training; of the others a fifth as many, at least")
 _SEED = flags.DEFINE_integer("seed", 0, "of the moments")
-_MINUTES = flags.DEFINE_float("minutes", 600.0, "after which no more trainings are begun")
+_WITHIN = flags.DEFINE_float("within", 600.0, "minutes, after which no more trainings are begun")
 
 START = time.monotonic()
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-Trial = tuple[str, bool, str]  # what was tried, whether it held, what went wrong
 
 
 class Place:
@@ -85,18 +84,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             few = max(_KILLS.value // 5, 1)
             found = list(parts[part](Path(folder), random.Random(f"{part} {_SEED.value}"), few))
-        trials.write(_OUT.value, part, _rows(found))
+        trials.write(_OUT.value, part, trials.rows(found))
         for what, held, wrong in found:
             if not held:
                 print(f"{what}: {wrong}", flush=True)
 
 
-def _rows(found: list[Trial]) -> Iterator[dict[str, Any]]:
-    for what in dict.fromkeys(name for name, _, _ in found):
-        yield trials.row(what, [held for name, held, _ in found if name == what])
-
-
-def _train(folder: Path, rng: random.Random, few: int) -> list[Trial]:
+def _train(folder: Path, rng: random.Random, few: int) -> list[trials.Trial]:
     """Kill trainings, each in every place once."""
     music = trials.make_music(folder / "music")
     undisturbed = trials.run(trials.training(music, folder / "whole"), folder / "whole.log", folder / "cache")
@@ -106,22 +100,23 @@ def _train(folder: Path, rng: random.Random, few: int) -> list[Trial]:
     chains = -(-_KILLS.value * len(SIGNALS) // len(PLACES))
     numbers = itertools.cycle(SIGNALS)  # 3 signals and 7 places have no common factor: all pairs come
     drawn = [[(place, next(numbers), rng.random()) for place in PLACES] for _ in range(chains)]
-    found: list[Trial] = []
+    found: list[trials.Trial] = []
     for number, kills in enumerate(drawn):
-        if time.monotonic() - START < 60 * _MINUTES.value:
+        if time.monotonic() - START < 60 * _WITHIN.value:
             found += _train_chain(music, reference, folder / f"chain {number}", kills)
+            trials.write(_OUT.value, "train", trials.rows(found))
             print(f"{len(found)} kills of trainings, {sum(not held for _, held, _ in found)} not held", flush=True)
     return found
 
 
 def _train_chain(
     music: Path, reference: dict[str, str], folder: Path, kills: list[tuple[Place, signal.Signals, float]]
-) -> list[Trial]:
+) -> list[trials.Trial]:
     """Kill one training several times, each time in another place, and see that it ends as it should."""
     folder.mkdir()
     run_dir, cache, log = folder / "run", folder / "cache", folder / "log"
     arguments = trials.training(music, run_dir)
-    found: list[Trial] = []
+    found: list[trials.Trial] = []
     for place, number, share in kills:
         process: Any
         if place.name in (STARTS, COMPILES):
@@ -164,9 +159,9 @@ def _wrong(number: signal.Signals, status: int, said: str, *folders: Path) -> st
 
 def _killed(
     arguments: list[str], folder: Path, out: Path, rng: random.Random, kills: int, longest: float, what: str
-) -> list[Trial]:
+) -> list[trials.Trial]:
     """Give a command so many times, each time killed at a random moment; then let it come to its end."""
-    found: list[Trial] = []
+    found: list[trials.Trial] = []
     for number in itertools.islice(itertools.cycle(SIGNALS), kills):
         process = trials.start(arguments, folder / "log", folder / "cache")
         time.sleep(rng.uniform(0, longest))
@@ -182,12 +177,12 @@ def _killed(
     return _ended(found, wrong)
 
 
-def _ended(found: list[Trial], wrong: str) -> list[Trial]:
+def _ended(found: list[trials.Trial], wrong: str) -> list[trials.Trial]:
     """Have trials fail where what followed them did not end as it should."""
     return [(what, held and not wrong, before or wrong) for what, held, before in found]
 
 
-def _prepare(folder: Path, rng: random.Random, few: int) -> list[Trial]:
+def _prepare(folder: Path, rng: random.Random, few: int) -> list[trials.Trial]:
     """Kill what renders the built-in corpus and decodes it."""
 
     def content(cache: Path) -> list[str]:  # the names of mels hold the time of the files
@@ -202,7 +197,7 @@ def _prepare(folder: Path, rng: random.Random, few: int) -> list[Trial]:
     return _ended(found, "" if content(folder / "whole") == content(cache) else "other files than undisturbed")
 
 
-def _convert(folder: Path, rng: random.Random, few: int) -> list[Trial]:
+def _convert(folder: Path, rng: random.Random, few: int) -> list[trials.Trial]:
     """Kill conversions of a file, of a folder, with a band."""
     music = trials.make_music(folder / "music", seconds=20.0)
     kinds = {"a file is converted": [str(music / "harp" / "tune 0.wav")], "a folder is converted": [str(music)]}
@@ -214,7 +209,7 @@ def _convert(folder: Path, rng: random.Random, few: int) -> list[Trial]:
     ]
 
 
-def _export(folder: Path, rng: random.Random, few: int) -> list[Trial]:
+def _export(folder: Path, rng: random.Random, few: int) -> list[trials.Trial]:
     """Kill what writes a model for other programs."""
     what = "a model is exported"
     return _in_rounds(["export", "--run=folk_jazz", "--to=jazz"], "--out=", folder / what, rng, few, what, "x.onnx")
@@ -222,7 +217,7 @@ def _export(folder: Path, rng: random.Random, few: int) -> list[Trial]:
 
 def _in_rounds(
     arguments: list[str], option: str, folder: Path, rng: random.Random, rounds: int, what: str, name: str = ""
-) -> list[Trial]:
+) -> list[trials.Trial]:
     """Kill a command by each signal, then let it end; so often, each time into a new folder."""
     folder.mkdir()
     whole = folder / "whole"

@@ -16,21 +16,19 @@ from typing import Any
 
 import trials
 
-Trial = tuple[str, bool, str]
-
 _HARMS = ("cut short", "one bit flipped", "emptied")
 _COMPILED = "JAX_COMPILATION_CACHE_DIR"
 _MORE = 8  # bits that are flipped, one at a time, in a file that decides what is converted
 _DECIDE = ("config.json", "measures.jsonl", "best.npz", "fine_structure.npz")
 
 
-def run(folder: Path) -> Iterator[Trial]:
+def run(folder: Path) -> Iterator[trials.Trial]:
     """Damage each file of a run, then go on with it, and convert by it."""
     trials.load(folder / "compiled")
     yield from trials.apart(_run, folder)
 
 
-def cache(folder: Path) -> Iterator[Trial]:
+def cache(folder: Path) -> Iterator[trials.Trial]:
     """Damage each file of the cache, then train by it."""
     trials.load(folder / "compiled")
     yield from trials.apart(_mels, folder)
@@ -65,13 +63,13 @@ def _harm(path: Path, harm: str, rng: random.Random) -> None:
     )
 
 
-def _run(folder: Path) -> list[Trial]:
+def _run(folder: Path) -> list[trials.Trial]:
     music, begun, copy = trials.make_music(folder / "music"), folder / "begun", folder / "copy"
     _train(music, begun, 8, shows=True)
     reference = {shows: _went_on(music, begun, copy, shows) for shows in (False, True)}
     converted = {kind: _converted(begun, copy, kind) for kind in ("best", "newest", "before")}
     newest = max(int(path.name) for path in (begun / "checkpoints").iterdir())
-    found: list[Trial] = []
+    found: list[trials.Trial] = []
 
     def tried(what: str, name: str, make: Callable[[], Any], right: list[Any]) -> None:
         wrong = _wrong(make, right)
@@ -163,7 +161,7 @@ def _converted(begun: Path, copy: Path, kind: str, hurt: Callable[[Path], None] 
     return trials.digest([made.tobytes()])
 
 
-def _mels(folder: Path) -> list[Trial]:
+def _mels(folder: Path) -> list[trials.Trial]:
     """Damage each file of the log-mels."""
     from gst_jax import config, data
 

@@ -33,12 +33,11 @@ _PARTS = flags.DEFINE_list(
 _FILLS = flags.DEFINE_integer("fills", 10, "how full a disk is made, in how many steps")
 
 _MB = 1_000_000
-Trial = tuple[str, bool, str]  # what was tried, whether it held, what went wrong
 
 
 def main() -> None:
     """Try each part, write its rows."""
-    parts: dict[str, Callable[[Path], Iterator[Trial]]] = {
+    parts: dict[str, Callable[[Path], Iterator[trials.Trial]]] = {
         "full disk": _full,
         "read-only": _read_only,
         "no locks": _without_locks,
@@ -56,9 +55,7 @@ def main() -> None:
             for trial in parts[part](Path(folder)):
                 found.append(trial)
                 print("held" if trial[1] else "NOT HELD", *trial[::2], sep="; ", flush=True)
-        names = dict.fromkeys(name for name, _, _ in found)
-        rows = [trials.row(name, [held for other, held, _ in found if other == name]) for name in names]
-        trials.write(_OUT.value, part, rows)
+                trials.write(_OUT.value, part, trials.rows(found))  # what was tried counts, wherever this is stopped
 
 
 @contextlib.contextmanager
@@ -92,7 +89,7 @@ def _one_line(status: int, said: str, *words: str) -> str:
 def _commands(folder: Path) -> dict[str, tuple[list[str], str, str]]:
     """Return commands to give on a disk: arguments, where their last one, which is a place, leads, where mels go."""
     music = trials.make_music(folder / "music", seconds=8.0)
-    song = [str(music / "harp" / "tune 0.wav"), str(music / "organ" / "tune 0.wav")]
+    song = [str(music / "harp" / "tune 0.wav"), str(music / "organ" / "tune 1.wav")]
     convert = ["convert", *song, "--run=folk_jazz", "--to=jazz"]
     return {
         "training": (trials.training(music, Path()), "--run_dir=", "run"),
@@ -120,7 +117,7 @@ def _on(disk: Path, given: tuple[list[str], str, str]) -> list[str]:
     return [*filled, *([f"{option}{disk / name}"] if option else [])]
 
 
-def _full(folder: Path) -> Iterator[Trial]:
+def _full(folder: Path) -> Iterator[trials.Trial]:
     """Fill a disk so far that each time another write is the one that does not fit."""
     compiled = str(folder / "compiled")
     for name, given in _commands(folder).items():
@@ -178,7 +175,7 @@ def _used(disk: Path) -> int:
     return usage.total - usage.free
 
 
-def _read_only(folder: Path) -> Iterator[Trial]:
+def _read_only(folder: Path) -> Iterator[trials.Trial]:
     """Give commands on a disk that can only be read."""
     for name, given in _commands(folder).items():
         with _disk(folder / name.replace(" ", "_"), 100 * _MB) as disk:
@@ -204,7 +201,7 @@ fcntl.flock = fcntl.lockf = refuse
 """
 
 
-def _without_locks(folder: Path) -> Iterator[Trial]:
+def _without_locks(folder: Path) -> Iterator[trials.Trial]:
     """Train where the file system has no locks."""
     music = trials.make_music(folder / "music")
     for name in ("ENOLCK", "ENOTSUP", "ENOSYS"):
@@ -218,7 +215,7 @@ def _without_locks(folder: Path) -> Iterator[Trial]:
         yield f"a file system without locks ({name}), training", not wrong, wrong
 
 
-def _two(folder: Path) -> Iterator[Trial]:
+def _two(folder: Path) -> Iterator[trials.Trial]:
     """Have two commands at once write to one folder."""
     music = trials.make_music(folder / "music", seconds=20.0)
     status, said = trials.run(trials.training(music, folder / "whole"), folder / "log", folder / "cache")
@@ -244,7 +241,7 @@ def _two(folder: Path) -> Iterator[Trial]:
         yield "two conversions into one folder at once: the same whole files", not wrong, wrong
 
 
-def _moved(folder: Path) -> Iterator[Trial]:
+def _moved(folder: Path) -> Iterator[trials.Trial]:
     """Stop a training, move what it needs or set the clock back, go on."""
     music = trials.make_music(folder / "music")
     status, said = trials.run(trials.training(music, folder / "whole"), folder / "log", folder / "cache")

@@ -11,6 +11,7 @@ _TITLES = {  # by the name of the file
     "disk": "Faults of the disk",
     "files": "Files of every kind",
     "scale": "Past one machine",
+    "studio": "The studio under attack",
 }
 
 

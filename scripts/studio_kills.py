@@ -21,7 +21,6 @@ from typing import Any
 
 import trials
 
-Trial = tuple[str, bool, str]
 _WANTED = {"run": "folk_jazz (bundled)", "to": "jazz", "strength": 1.0, "band": 0}
 
 
@@ -77,11 +76,11 @@ class Studio:
         self.process.wait(60)
 
 
-def rows(folder: Path, rng: random.Random, few: int) -> list[Trial]:
+def rows(folder: Path, rng: random.Random, few: int) -> list[trials.Trial]:
     """Kill studios, each with other work at hand."""
     music = trials.make_music(folder / "music", seconds=20.0)
     song = (music / "harp" / "tune 0.wav").read_bytes()
-    found: list[Trial] = []
+    found: list[trials.Trial] = []
     for what in ("a song is sent", "music to train on is sent", "a song is converted"):
         place = folder / what
         for _ in range(few):
@@ -114,7 +113,7 @@ def _next(place: Path, song: bytes) -> tuple[bool, str]:
     return state == "done" and not left, f"{state}, left {left}"
 
 
-def _training(place: Path, music: Path) -> Trial:
+def _training(place: Path, music: Path) -> trials.Trial:
     """Kill a studio that has started a training, and see that it comes to its end."""
     what = "SIGKILL of the studio while it has a training run: that goes on"
     (place / "home").mkdir(parents=True)

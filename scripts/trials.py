@@ -25,6 +25,8 @@ from gst_jax.runs.atomic import write_text
 
 Result = TypeVar("Result")
 
+Trial = tuple[str, bool, str]  # what was tried, whether it held, what went wrong
+
 RATE = 16_000
 LENGTH = ("training.epochs=12", "training.checkpoint_every=3", "training.measure_every=8")  # 24 batches
 # What is started hears Ctrl-C, also where these trials run in a shell's background.
@@ -34,6 +36,12 @@ _HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL)
 def row(what: str, held: Sequence[bool], note: str = "") -> dict[str, Any]:
     """Return a line of a table of trials."""
     return {"what": what, "tried": len(held), "held": sum(held), "note": note}
+
+
+def rows(found: Sequence[Trial]) -> list[dict[str, Any]]:
+    """Return a row for each kind of trial."""
+    names = dict.fromkeys(what for what, _, _ in found)
+    return [row(name, [held for what, held, _ in found if what == name]) for name in names]
 
 
 def write(path: str, part: str, rows: Iterable[dict[str, Any]], figures: Iterable[dict[str, Any]] = ()) -> None:

@@ -103,8 +103,9 @@ def test_what_a_process_of_the_same_number_left_is_swept(tmp_path):
 
 
 def test_all_of_a_run_is_swept_before_it_trains(run):
-    code = "import os, sys\nfrom gst_jax.runs.atomic import replacing\nfor folder in sys.argv[1:]:\n"
-    code += "    context = replacing(folder + '/x'); context.__enter__().write_text('half')\nos._exit(1)"
+    code = "import os, sys\nfrom gst_jax.runs.atomic import replacing\n"
+    code += "kept = [replacing(folder + '/x') for folder in sys.argv[1:]]\n"
+    code += "for context in kept:\n    context.__enter__().write_text('half')\nos._exit(1)"
     folders = [run.path, run.samples, run.pictures, run.checkpoints / "10"]
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -142,7 +143,9 @@ def _heard_everywhere() -> Iterator[None]:
     def again(dropped: Any) -> None:
         if issubclass(dropped.exc_type, (KeyboardInterrupt, SystemExit)):
             code = getattr(dropped.exc_value, "code", None) or 128 + signal.SIGINT
-            threading.Timer(0.01, _interrupt, [code - 128]).start()
+            returning = threading.Event()
+            threading.Thread(target=_interrupt, args=(code - 128, returning), daemon=True).start()
+            returning.set()  # before that, it would be dropped here
         else:
             sys.__unraisablehook__(dropped)
 
@@ -153,8 +156,10 @@ def _heard_everywhere() -> Iterator[None]:
         sys.unraisablehook = before
 
 
-def _interrupt(number: int) -> None:
-    """Send the main thread a signal, also where it sleeps."""
+def _interrupt(number: int, returning: threading.Event) -> None:
+    """Send the main thread a signal a moment after an event, also where it sleeps."""
+    returning.wait()
+    time.sleep(0.05)
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, number)
     else:  # Windows
