@@ -61,16 +61,15 @@ HELD = {  # what a connection sends before it only waits
 def studio(folder: str) -> Iterator[str]:
     """Run a studio; yield its host, with the port."""
     arguments = [sys.executable, "-m", "gst_jax", "studio", "--noopen", "--port=0"]
-    server = subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    try:
-        host = server.stdout.readline().split()[-1].split("/")[2]
-        while not _answers(host):
-            time.sleep(0.2)
-        yield host
-    finally:
-        server.terminate()
-        server.wait()
+    with subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            host = server.stdout.readline().split()[-1].split("/")[2]
+            while not _answers(host):
+                time.sleep(0.2)
+            yield host
+        finally:
+            server.terminate()
 
 
 def _answers(host: str) -> bool:
