@@ -12,9 +12,9 @@ from gst_jax.sound import AudioError, headers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks at processes as Linux shows them")
 if sys.platform == "linux":
-    import bad_files
     import guarded
     import odd_files
+    import readers
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_few_of_each_kind_of_bad_file_end_in_sound_or_in_one_line(made, tmp_pa
 def impatient():
     """Do not look as far into the sparse terabytes, of which there are many."""
     headers._FRUITLESS = 1 << 22
-    return bad_files.start()
+    return readers.start()
 
 
 def test_limits_find_what_they_are_for(tmp_path, monkeypatch):

@@ -18,10 +18,10 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import attacks
 import numpy as np
 import pytest
 import soundfile
-import studio_attack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -236,11 +236,11 @@ def test_a_body_of_which_nothing_more_comes_is_dropped(places, monkeypatch):
 @pytest.mark.skipif(sys.platform == "win32", reason="the trial counts on a Unix")
 def test_other_sites_and_200_connections_that_hardly_send_change_nothing(tmp_path):
     """As `scripts/studio_attack.py`, in small: what was refused, and how soon the page comes meanwhile."""
-    with studio_attack.studio(str(tmp_path)) as host:
-        assert all(row["tried"] == row["held"] > 0 for row in studio_attack.refusals(host))
-        for start in studio_attack.HELD.values():
-            with studio_attack.held(host, start):
-                assert statistics.median(studio_attack.waits(host, 5)) < 5
+    with attacks.studio(str(tmp_path)) as host:
+        assert all(row["tried"] == row["held"] > 0 for row in attacks.refusals(host))
+        for start in attacks.HELD.values():
+            with attacks.held(host, start):
+                assert statistics.median(attacks.waits(host, 5)) < 5
     assert not list(tmp_path.iterdir())
 
 
