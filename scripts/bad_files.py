@@ -2,7 +2,7 @@
 
     python scripts/bad_files.py --out=results/reliability_files.json
 
-Needs `pip install 'gst_jax[studio]'` and Linux. Takes about half an hour on two cores.
+Needs `pip install 'gst_jax[studio]'` and Linux. Takes a quarter of an hour on two cores.
 """
 
 from __future__ import annotations
@@ -126,6 +126,17 @@ def row(what: str, found: list[Outcome]) -> dict[str, object]:
     return {"what": what, "tried": len(found), "held": len(found) - len(faults), "note": note}
 
 
+def measured(outcomes: list[Outcome], uses: Counter[str]) -> list[tuple[str, float, str]]:
+    """Return figures of the files that were read in processes with limits."""
+    seconds = sorted(outcome.seconds for outcome in outcomes)
+    return [
+        *((f"files through the {reader}", count, "") for reader, count in uses.items()),
+        ("processor time of a file, median", round(seconds[len(seconds) // 2], 3), "s"),
+        ("processor time of a file, longest", round(seconds[-1], 1), "s"),
+        ("memory of a file, most", round(max(outcome.memory for outcome in outcomes) / 1e6), "MB"),
+    ]
+
+
 def main() -> None:
     """Make the files, try them, write."""
     with tempfile.TemporaryDirectory() as folder:
@@ -152,14 +163,10 @@ def main() -> None:
         for outcome in found:
             if outcome.fault and outcome not in all_read:
                 print(f"{what}: {outcome.fault}", flush=True)
-    sums = sorted(outcome.seconds for outcome in all_read)
-    figures = [
+    figures = measured(all_read, uses)
+    figures += [
         ("files", len(files), ""),
-        *((f"files through the {reader}", count, "") for reader, count in uses.items()),
         ("kinds of container and sample that libsndfile writes, among them", len(odd_files.every_kind()), ""),
-        ("processor time of a file, median", round(sums[len(sums) // 2], 3), "s"),
-        ("processor time of a file, longest", round(sums[-1], 1), "s"),
-        ("memory of a file, most", round(max(outcome.memory for outcome in all_read) / 1e6), "MB"),
         ("memory of the studio after all uploads, most", round(memory), "MB"),
         (f"looking through a folder of {_FOLDER.value:,} files", round(many.seconds, 1), "s"),
         ("programs started, files written elsewhere", len(executed), ""),
