@@ -25,6 +25,7 @@ import command
 import guarded
 import odd_files
 import readers
+import special_files
 from absl import flags
 from guarded import Outcome
 
@@ -47,7 +48,7 @@ def calls(files: list[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
         if kind == odd_files.HOURS:  # which take their time with the others
             continue
         number, seen[kind] = seen[kind], seen[kind] + 1
-        is_special = kind == odd_files.SPECIAL
+        is_special = kind == special_files.SPECIAL
         is_found = path.suffix in sound.SUFFIXES and path.name[0] != "." and path.is_file()  # in a folder
         if is_found and (is_special or number % _TRAINED.value == 0):
             yield "training", path
@@ -142,6 +143,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TMPDIR"], os.environ["GST_JAX_CACHE"] = folder, str(Path(folder, "cache"))
         files = list(odd_files.make(Path(folder, "files"), _SHARE.value))
+        files += ((special_files.SPECIAL, path) for path in special_files.make(Path(folder, "files", "special")))
         kind_of = {path: kind for kind, path in files}
         rows: dict[str, list[Outcome]] = {}
         uses: Counter[str] = Counter()

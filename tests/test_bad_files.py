@@ -15,20 +15,21 @@ if sys.platform == "linux":
     import guarded
     import odd_files
     import readers
+    import special_files
 
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
-    made = list(odd_files.make(tmp_path / "files", share=0.01, seed=1))
-    ordinary, special = ([one for one in made if (one[0] == odd_files.SPECIAL) is is_so] for is_so in (False, True))
+    ordinary = list(odd_files.make(tmp_path / "files", share=0.01, seed=1))
+    special = [(special_files.SPECIAL, path) for path in special_files.make(tmp_path / "files" / "special")]
     return ordinary + special[:15] + special[15::4]
 
 
 def test_a_few_of_each_kind_of_bad_file_end_in_sound_or_in_one_line(made, tmp_path):
     """The 2,000 of `scripts/bad_files.py` in small: read, and trained on, in a process with limits."""
-    assert {kind for kind, _ in made} == {*odd_files.MAKERS, odd_files.SPECIAL}
+    assert {kind for kind, _ in made} == {*odd_files.MAKERS, special_files.SPECIAL}
     calls = [("reader", path) for _, path in made]
     calls += [("training", path) for _, path in made[::3] if path.suffix in sound.SUFFIXES and path.is_file()]
     outcomes = list(guarded.try_all(impatient, calls))
