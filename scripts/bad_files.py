@@ -2,7 +2,7 @@
 
     python scripts/bad_files.py --out=results/reliability_files.json
 
-Needs `pip install 'gst_jax[studio]'` and Linux. Takes about half an hour on two cores.
+Needs `pip install 'gst_jax[studio]'` and Linux. Takes a quarter of an hour on two cores.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from pathlib import Path
 import command
 import guarded
 import odd_files
+import readers
+import special_files
 from absl import flags
-from guarded import Outcome, Reader
+from guarded import Outcome
 
-from gst_jax import config, data, sound
-from gst_jax.data.cache import BadFiles
+from gst_jax import sound
 from gst_jax.runs import provenance
 from gst_jax.runs.atomic import write_text
 
@@ -37,64 +38,6 @@ _SHARE = flags.DEFINE_float("share", 1.0, "of the 2,000 files that are made")
 _TRAINED = flags.DEFINE_integer("trained", 5, "one file of so many, of each kind, is also read for training")
 _CONVERTED = flags.DEFINE_integer("converted", 16, "one file of so many, of each kind, is also converted")
 _FOLDER = flags.DEFINE_integer("folder", 100_000, "files in one folder")
-
-TRIAL = config.load("smoke")
-
-
-def start() -> dict[str, Reader]:
-    """Return the readers, in a process of their own, after each was used once."""
-    from gst_jax.conversion.translator import Translator
-
-    translator = Translator.from_run("folk_jazz", "jazz")
-    scratch = Path(tempfile.mkdtemp(dir=os.environ["TMPDIR"]))
-    readers: dict[str, Reader] = {
-        "reader": read,
-        "training": lambda path: train_on(path, scratch),
-        "conversion": lambda path: convert(path, translator, scratch),
-    }
-    ordinary = scratch / "ordinary.wav"
-    for rate, channels in ((44_100, 2), (8_000, 1), (192_000, 2)):
-        wave = odd_files.samples(3.0, rate, channels)
-        sound.write_wave(ordinary, wave, rate, "FLOAT")
-        for reader in readers.values():
-            assert reader(ordinary) >= 2
-    return readers
-
-
-def read(path: Path) -> float:
-    """Read header, tags and all samples -> seconds."""
-    header = sound.read_header(path)
-    sound.read_tags(path, header)
-    return sum(map(len, sound.read_blocks(path))) / header.sample_rate
-
-
-def train_on(path: Path, scratch: Path) -> float:
-    """Load a file as the one recording of a genre, as `prepare` and `train` do -> seconds."""
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        genre = Path(folder, "genre")
-        genre.mkdir()
-        (genre / path.name).symlink_to(path)
-        try:
-            loaded = data.load_genre(genre, TRIAL.audio, TRIAL.data, folder)
-        except BadFiles as error:
-            (alone,) = error.errors  # which a second line follows, with the remedy
-            raise alone from error
-        return 60 * loaded.minutes
-
-
-def convert(path: Path, translator: object, scratch: Path) -> float:
-    """Convert a file, as the command does -> seconds; what comes out must be as long as the source."""
-    from gst_jax.conversion import jobs
-
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        plan = jobs.plan([path], folder, "jazz")
-        failed = plan.refused + jobs.convert(plan.jobs, translator, folder)
-        if failed:
-            raise ValueError("\n".join(failed))
-        (job,) = plan.jobs
-        seconds = read(job.target)
-        assert abs(seconds - read(path)) < 0.1, "the output is not as long as the source"
-        return seconds
 
 
 def calls(files: list[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
@@ -105,7 +48,7 @@ def calls(files: list[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
         if kind == odd_files.HOURS:  # which take their time with the others
             continue
         number, seen[kind] = seen[kind], seen[kind] + 1
-        is_special = kind == odd_files.SPECIAL
+        is_special = kind == special_files.SPECIAL
         is_found = path.suffix in sound.SUFFIXES and path.name[0] != "." and path.is_file()  # in a folder
         if is_found and (is_special or number % _TRAINED.value == 0):
             yield "training", path
@@ -184,15 +127,27 @@ def row(what: str, found: list[Outcome]) -> dict[str, object]:
     return {"what": what, "tried": len(found), "held": len(found) - len(faults), "note": note}
 
 
+def measured(outcomes: list[Outcome], uses: Counter[str]) -> list[tuple[str, float, str]]:
+    """Return figures of the files that were read in processes with limits."""
+    seconds = sorted(outcome.seconds for outcome in outcomes)
+    return [
+        *((f"files through the {reader}", count, "") for reader, count in uses.items()),
+        ("processor time of a file, median", round(seconds[len(seconds) // 2], 3), "s"),
+        ("processor time of a file, longest", round(seconds[-1], 1), "s"),
+        ("memory of a file, most", round(max(outcome.memory for outcome in outcomes) / 1e6), "MB"),
+    ]
+
+
 def main() -> None:
     """Make the files, try them, write."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TMPDIR"], os.environ["GST_JAX_CACHE"] = folder, str(Path(folder, "cache"))
         files = list(odd_files.make(Path(folder, "files"), _SHARE.value))
+        files += ((special_files.SPECIAL, path) for path in special_files.make(Path(folder, "files", "special")))
         kind_of = {path: kind for kind, path in files}
         rows: dict[str, list[Outcome]] = {}
         uses: Counter[str] = Counter()
-        for reader, path, outcome in guarded.try_all(start, calls(files), workers=2):
+        for reader, path, outcome in guarded.try_all(readers.start, calls(files), workers=2):
             rows.setdefault(kind_of[path], []).append(outcome)
             uses[reader] += 1
             if outcome.fault:
@@ -210,14 +165,10 @@ def main() -> None:
         for outcome in found:
             if outcome.fault and outcome not in all_read:
                 print(f"{what}: {outcome.fault}", flush=True)
-    sums = sorted(outcome.seconds for outcome in all_read)
-    figures = [
+    figures = measured(all_read, uses)
+    figures += [
         ("files", len(files), ""),
-        *((f"files through the {reader}", count, "") for reader, count in uses.items()),
         ("kinds of container and sample that libsndfile writes, among them", len(odd_files.every_kind()), ""),
-        ("processor time of a file, median", round(sums[len(sums) // 2], 3), "s"),
-        ("processor time of a file, longest", round(sums[-1], 1), "s"),
-        ("memory of a file, most", round(max(outcome.memory for outcome in all_read) / 1e6), "MB"),
         ("memory of the studio after all uploads, most", round(memory), "MB"),
         (f"looking through a folder of {_FOLDER.value:,} files", round(many.seconds, 1), "s"),
         ("programs started, files written elsewhere", len(executed), ""),

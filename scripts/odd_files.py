@@ -6,7 +6,6 @@ import gzip
 import io
 import os
 import pickle
-import socket
 import struct
 import tarfile
 import zipfile
@@ -23,7 +22,7 @@ from PIL import Image
 Random = np.random.Generator
 Named = tuple[str, bytes]  # a suffix, and what is in the file
 
-HOURS, SPECIAL = "an hour of silence in some kilobytes", "FIFOs, devices, loops, sparse terabytes, odd names"
+HOURS = "an hour of silence in some kilobytes"
 SECONDS = 2.2  # of the sounds that are damaged: enough to train on
 RATES = (1, 2, 50, 999, 4_000, 7_999, 8_000, 11_025, 44_056, 88_200, 192_000, 192_001, 384_000, 768_000)
 ENDINGS = {"AIFF": "aiff", "SVX": "iff", "MAT4": "mat", "MAT5": "mat", "MPC2K": "snd", "IRCAM": "sf", "WAVEX": "wav"}
@@ -322,40 +321,3 @@ def make(folder: Path, share: float = 1.0, seed: int = 0) -> Iterator[tuple[str,
             path = folder / str(place) / f"{number:03}.{suffix}"
             path.write_bytes(content)
             yield kind, path
-    yield from ((SPECIAL, path) for path in special(folder / "special"))
-
-
-def special(folder: Path) -> Iterator[Path]:
-    """Write what is no ordinary file, and ordinary ones of odd names."""
-    folder.mkdir()
-    for name, target in (
-        ("zero", "/dev/zero"),
-        ("random", "/dev/random"),
-        ("null", "/dev/null"),
-        ("self", "self.wav"),
-    ):
-        (folder / f"{name}.wav").symlink_to(target)
-        yield folder / f"{name}.wav"
-    for suffix in ("wav", "mp3"):
-        os.mkfifo(folder / f"fifo.{suffix}")
-        yield folder / f"fifo.{suffix}"
-    with socket.socket(socket.AF_UNIX) as listening:
-        number = os.open(folder, os.O_RDONLY)  # the address of a socket may have 100 bytes
-        listening.bind(f"/proc/self/fd/{number}/socket.wav")
-        os.close(number)
-    yield folder / "socket.wav"
-    (folder / "one.wav").symlink_to("other.wav")
-    (folder / "other.wav").symlink_to("one.wav")
-    (folder / "album.wav").mkdir()
-    (folder / "nothing.wav").touch()
-    yield from (folder / f"{name}.wav" for name in ("one", "album", "nothing", "missing"))
-    for number, (suffix, content) in enumerate([*common(), ("wav", b""), ("mp3", b"")]):
-        path = folder / f"sparse {number}.{suffix}"
-        path.write_bytes(content)
-        os.truncate(path, 1 << 40)
-        yield path
-    whole = written("WAV", "PCM_16", 16_000, samples(SECONDS, 16_000, 1))
-    odd = ["a\nb.wav", "a\x1b[31mb.wav", "-o.wav", "x" * 251 + ".wav", " .wav", "$(touch executed).wav", "%s%n.wav"]
-    for name in [*odd, "..wav", "\u202egnp.wav", "গান 🎵.wav", os.fsdecode(b"\xff\xfe.wav"), "a:b|c?.wav"]:
-        (folder / name).write_bytes(whole)
-        yield folder / name

@@ -12,23 +12,24 @@ from gst_jax.sound import AudioError, headers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks at processes as Linux shows them")
 if sys.platform == "linux":
-    import bad_files
     import guarded
     import odd_files
+    import readers
+    import special_files
 
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("GST_JAX_CACHE", str(tmp_path / "cache"))
-    made = list(odd_files.make(tmp_path / "files", share=0.01, seed=1))
-    ordinary, special = ([one for one in made if (one[0] == odd_files.SPECIAL) is is_so] for is_so in (False, True))
+    ordinary = list(odd_files.make(tmp_path / "files", share=0.01, seed=1))
+    special = [(special_files.SPECIAL, path) for path in special_files.make(tmp_path / "files" / "special")]
     return ordinary + special[:15] + special[15::4]
 
 
 def test_a_few_of_each_kind_of_bad_file_end_in_sound_or_in_one_line(made, tmp_path):
     """The 2,000 of `scripts/bad_files.py` in small: read, and trained on, in a process with limits."""
-    assert {kind for kind, _ in made} == {*odd_files.MAKERS, odd_files.SPECIAL}
+    assert {kind for kind, _ in made} == {*odd_files.MAKERS, special_files.SPECIAL}
     calls = [("reader", path) for _, path in made]
     calls += [("training", path) for _, path in made[::3] if path.suffix in sound.SUFFIXES and path.is_file()]
     outcomes = list(guarded.try_all(impatient, calls))
@@ -40,7 +41,7 @@ def test_a_few_of_each_kind_of_bad_file_end_in_sound_or_in_one_line(made, tmp_pa
 def impatient():
     """Do not look as far into the sparse terabytes, of which there are many."""
     headers._FRUITLESS = 1 << 22
-    return bad_files.start()
+    return readers.start()
 
 
 def test_limits_find_what_they_are_for(tmp_path, monkeypatch):
@@ -94,8 +95,9 @@ def misbehave():
 @pytest.mark.parametrize(
     "start", [b"RIFF\0\0\0\0AVI LIST", b"FORM\0\0\0\0ILBM", b"\0\0\0\x1cftypM4A ", b"MThd", b"\x89PNG"]
 )
-def test_a_long_file_that_libsndfile_does_not_know_is_refused(tmp_path, start, size):
+def test_a_long_file_that_libsndfile_does_not_know_is_refused(tmp_path, start, size, monkeypatch):
     """Its reader of SD2, which it asks last, divides by such a length's lower half, and ends the program."""
+    monkeypatch.setattr(headers, "_FRUITLESS", 1 << 22)
     path = tmp_path / "long.wav"
     path.write_bytes(start)
     os.truncate(path, size)

@@ -69,7 +69,7 @@ class Patient:
         Where there is no such place, as damaged headers name, it stays.
         """
         self._read += _SEEK
-        with contextlib.suppress(OSError, OverflowError):
+        with contextlib.suppress(OSError, ValueError):
             self._file.seek(offset + (0 if whence else self._start), whence)
         return self.tell()
 
