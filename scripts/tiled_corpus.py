@@ -35,6 +35,7 @@ def make(hours: float, settings: Config, audio_dir: Path, cache_dir: Path) -> No
         place.mkdir(parents=True)
         tile = rng.normal(-20, 7, (_SONGS * song, audio.n_mels)).astype(np.float32)
         np.save(cache_dir / f"{genre}.npy", tile)
+        checksum = shards.checksum_of(cache_dir / f"{genre}.npy")
         rows = []
         for first in range(0, len(tile), song):
             levels = Levels(audio.n_mels)
@@ -58,4 +59,4 @@ def make(hours: float, settings: Config, audio_dir: Path, cache_dir: Path) -> No
             shard = place / f"{first:06}"
             os.link(cache_dir / f"{genre}.npy", shard.with_suffix(".npy"))
             moments = {f"0/{name}": value for name, value in fit.moments().items()} if first // _SONGS < 128 else {}
-            shards.write_found(shard, told, rows[: len(there)], moments)
+            shards.write_found(shard, told, rows[: len(there)], moments, checksum)

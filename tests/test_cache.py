@@ -19,6 +19,7 @@ from gst_jax.corpus import library
 from gst_jax.data import cache as data_cache
 from gst_jax.data import genres as data_genres
 from gst_jax.data import shards
+from gst_jax.data.frames import Frames
 from gst_jax.runs import workers
 from gst_jax.sound import AudioError, AudioWarning, loudness
 
@@ -89,6 +90,22 @@ def test_a_change_of_the_files_is_seen_and_only_what_is_new_is_decoded(rng, tmp_
         np.testing.assert_array_equal(frames, expected(track.path))
     assert_same(after, load(folder, tmp_path / "anew"))
     np.testing.assert_array_equal(before.log_mel, copy)  # still served to who has it
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
+def test_a_flipped_bit_in_what_is_kept_is_seen_and_decoded_anew(rng, tmp_path, suffix, place):
+    """A flipped bit of a frame is another frame: nothing but a checksum tells."""
+    folder, cache = music(tmp_path / "a", 3, rng), tmp_path / "cache"
+    whole = load(folder, cache)
+    copy = np.array(whole.log_mel)
+    path = next(cache.rglob(f"*{suffix}"))
+    found = bytearray(path.read_bytes())
+    found[int(place * len(found))] ^= 64
+    path.write_bytes(found)
+    again = load(folder, cache)
+    np.testing.assert_array_equal(again.log_mel, copy)
+    assert again.statistics == whole.statistics
 
 
 def test_shards_that_nothing_used_for_a_week_are_removed(rng, tmp_path):
@@ -347,7 +364,7 @@ def test_a_listing_of_frames_reads_only_what_is_asked_for(tmp_path):
     for name, start, count in (("x", 0, 40), ("y", 40, 50)):
         np.save(tmp_path / f"{name}.npy", whole[start : start + count])
         pieces.append((tmp_path / name, 0, count))
-    frames = shards.Frames([pieces[0], (pieces[1][0], 10, 40)], 4)
+    frames = Frames([pieces[0], (pieces[1][0], 10, 40)], 4)
     picked = np.concatenate([whole[:40], whole[50:]])
     assert frames.shape == picked.shape and len(frames) == 80
     for first in range(0, 81, 7):

@@ -16,12 +16,13 @@ from gst_jax import sound
 from gst_jax.config import AudioConfig, DataConfig
 from gst_jax.data.cache import BadFiles, Plan, Skipped, fill, lacking, require_any, tidy
 from gst_jax.data.folders import Folders, folders_of, refuse_shared
+from gst_jax.data.frames import Frames
 from gst_jax.data.shards import (
     Depth,
     Found,
-    Frames,
     Key,
     Wanted,
+    forget_damaged,
     read_levels,
     read_shards,
     read_structure,
@@ -134,6 +135,8 @@ def load_genres(
     plans: list[Plan] = []
     bad: list[AudioError] = []
     for folders in everything:
+        if team.count == 1:  # several would not all miss what one removes
+            forget_damaged(place_of(folders, audio, data, Path(cache_dir)))
         plan, damaged = _plan(folders, audio, data, Path(cache_dir), progress)
         plans.append(plan)
         bad += damaged

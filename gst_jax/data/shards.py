@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from gst_jax.sound import AudioError, fine_structure, treble
 from gst_jax.sound.levels import Levels
 from gst_jax.types import Array
 
-_OPEN = 64  # shards of a genre that are mapped at a time: systems allow a few hundred open files
+_CHECKED = 1 << 30  # bytes of a genre's frames whose checksum is looked at before a training
 
 Key = tuple[int, str, int, int]  # the number of a recording's folder, its path there, its size and time of change
 
@@ -121,11 +121,17 @@ def write_shard(shard: Path, recordings: Iterable[Wanted], audio: AudioConfig, s
             moments |= {f"{place}/{name}": value for name, value in taken.moments.items()}
             first = taken.end
         _write_shape(file, (first, audio.n_mels))
-    write_found(shard, told, rows, moments)
+        file.flush()
+        checksum = checksum_of(temporary)
+    write_found(shard, told, rows, moments, checksum)
 
 
 def write_found(
-    shard: Path, told: Sequence[Mapping[str, Any]], levels: Sequence[Array], moments: Mapping[str, Array]
+    shard: Path,
+    told: Sequence[Mapping[str, Any]],
+    levels: Sequence[Array],
+    moments: Mapping[str, Array],
+    checksum: int,
 ) -> None:
     """Write what was found of the recordings in a shard, which makes it whole.
 
@@ -134,8 +140,9 @@ def write_found(
         told: of each recording, what `read_shards` returns.
         levels: of each copy, in order: `Levels.packed` with and without pauses, [2, 3 M + 1].
         moments: of the fine structure of recordings, under "PLACE/NAME".
+        checksum: CRC-32 of the file of frames.
     """
-    arrays: dict[str, Any] = dict(moments)
+    arrays: dict[str, Any] = dict(moments) | {"checksum": np.uint32(checksum)}
     arrays["told"] = np.frombuffer(json.dumps(list(told)).encode("ascii"), np.uint8)
     arrays["levels"] = np.stack(levels) if len(levels) else np.zeros((0, 2, 0))
     with _caching(shard.with_suffix(".npz")) as temporary, temporary.open("wb") as file:
@@ -215,6 +222,24 @@ def read_shards(folder: Path) -> dict[Key, Found]:
     return known
 
 
+def forget_damaged(folder: Path) -> None:
+    """Remove the shards of a folder that are not what was written, so that they are decoded anew.
+
+    Frames beyond the first gigabyte are taken as they are: to read them all would take longer than to begin training.
+    """
+    left = _CHECKED
+    for path in sorted(folder.glob("[!.]*.npz")):
+        frames = path.with_suffix(".npy")
+        try:
+            left -= frames.stat().st_size
+            with ZipFile(path) as parts, np.load(path) as stored:
+                if parts.testzip() is None and (left < 0 or int(stored["checksum"]) == checksum_of(frames)):
+                    continue
+        except (OSError, ValueError, KeyError, BadZipFile):
+            pass
+        path.unlink(missing_ok=True)
+
+
 def read_levels(shard: Path) -> Array:
     """Return the levels of the copies in a shard, `Levels.packed` with and without pauses: [n, 2, 3 M + 1]."""
     with shard.with_suffix(".npz").open("rb") as opened, np.load(opened) as stored:
@@ -230,40 +255,6 @@ def read_structure(found: Found, into: fine_structure.Fit) -> None:
         into.merge(moments)
 
 
-class Frames:
-    """Log-mel frames that lie in shards, addressed as one array [T, M]; of a slice, only that is read."""
-
-    def __init__(self, pieces: Sequence[tuple[Path, int, int]], n_mels: int) -> None:
-        """Line up pieces of shards: the path of each, its first frame there, its frames."""
-        self._pieces = pieces
-        self._ends = np.cumsum([frames for _, _, frames in pieces])
-        self.shape = (int(self._ends[-1]) if pieces else 0, n_mels)
-        self._mapped = lru_cache(maxsize=_OPEN)(_mapped)
-
-    def __len__(self) -> int:
-        """Return the number of frames."""
-        return self.shape[0]
-
-    def __getitem__(self, frames: slice) -> Array:
-        """Return some frames, float32 [t, M] dB, read-only."""
-        first, last, _ = frames.indices(len(self))
-        parts = []
-        number = int(np.searchsorted(self._ends, first, side="right"))
-        while first < last:
-            path, start, count = self._pieces[number]
-            begin = int(self._ends[number]) - count
-            end = min(last, begin + count)
-            parts.append(self._mapped(path)[start + first - begin : start + end - begin])
-            first, number = end, number + 1
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if parts else np.zeros((0, self.shape[1]), np.float32)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        """Return all frames, for NumPy."""
-        return np.asarray(self[:], dtype)
-
-
 def size_and_time(path: Path) -> tuple[int, int]:
     """Return what shows that a file was changed."""
     status = path.stat()
@@ -276,8 +267,13 @@ def too_short(seconds: float, audio: AudioConfig) -> str:
     return f"it is {seconds:.2f} s long, a training segment takes {needed:.2f} s"
 
 
-def _mapped(shard: Path) -> Array:
-    return np.asarray(np.load(shard.with_suffix(".npy"), mmap_mode="r"))  # a plain array is sliced faster
+def checksum_of(path: Path) -> int:
+    """Return the CRC-32 of a file."""
+    total = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            total = zlib.crc32(block, total)
+    return total
 
 
 def _unusable(recording: Recording) -> str:
