@@ -10,7 +10,8 @@ from layout import read, table
 
 def bench() -> str:
     """The figures of `gst_jax.bench` for both architectures."""
-    columns = {"the default": read("bench.json"), "`configs/pictures.toml`": read("bench_pictures.json")}
+    files = {"the default": "bench", "in bfloat16": "bench_bfloat16", "`configs/pictures.toml`": "bench_pictures"}
+    columns = {title: read(f"{file}.json") for title, file in files.items()}
     lines: dict[str, Callable[[dict[str, Any]], str]] = {
         "train step of 2 + 2 segments, ms, median (10 to 90 %)": lambda made: (
             "{median_ms:.0f} ({p10_ms:.0f} to {p90_ms:.0f})".format_map(made["train_step"])

@@ -54,12 +54,21 @@ def prepare(threads: int | None = None) -> None:
 
 
 def _forget_damaged(compiled: Path) -> None:
-    """Remove the compiled programs that a kill or the disk damaged: JAX would leave them, and compile each time."""
+    """Remove the compiled programs that a kill cut off: JAX would leave them, and compile each time.
+
+    Each is looked at once, at the start after it was written.
+    """
+    looked = compiled / ".looked"
+    since = looked.stat().st_mtime if looked.exists() else 0.0
     for path in compiled.glob("*-cache"):
         with contextlib.suppress(OSError):
+            if path.stat().st_mtime < since - 1:
+                continue
             content = path.read_bytes()
             if not content or (content[:1] == b"\x78" and not _inflates(content)):
                 path.unlink()
+    with contextlib.suppress(OSError):  # a cache that cannot be written to
+        looked.touch()
 
 
 def _inflates(content: bytes) -> bool:
