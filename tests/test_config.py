@@ -5,6 +5,7 @@ import pytest
 
 from gst_jax import config
 from gst_jax.config import Config, ConfigError
+from gst_jax.runs import seals
 from gst_jax.runs.directory import RunDirectory, Statistics
 
 
@@ -91,7 +92,7 @@ def test_a_run_directory_with_former_names_means_the_same(tmp_path):
     level = Statistics(mean=(0.5,) * 64, deviation=(2.0,) * 64, highest=(9.5,) * 64)
     run = RunDirectory(path=tmp_path, pair=("a", "b"), config=settings, statistics={"a": level, "b": level})
     run.write()
-    tree = json.loads((tmp_path / "config.json").read_text())
+    tree = seals.unsealed((tmp_path / "config.json").read_text())
     model, loss, data = (tree["config"][section] for section in ("model", "loss", "data"))
     model["dimensions"] = {"frames": 1, "pictures": 2}[model.pop("architecture")]
     model["transport"] = model.pop("transport_taps")
@@ -168,7 +169,7 @@ def test_run_directory_describes_itself(tmp_path):
 @pytest.mark.parametrize(("recorded", "audio_dirs"), [(None, ()), ("/music", ("/music",))])
 def test_a_run_recorded_before_there_could_be_several_folders_opens(tmp_path, recorded, audio_dirs):
     RunDirectory(path=tmp_path, pair=("folk", "jazz"), config=Config(), statistics={}).write()
-    tree = json.loads((tmp_path / "config.json").read_text())
+    tree = seals.unsealed((tmp_path / "config.json").read_text())
     del tree["audio_dirs"]
     (tmp_path / "config.json").write_text(json.dumps(tree | {"audio_dir": recorded}))
     assert RunDirectory.open(tmp_path).audio_dirs == audio_dirs

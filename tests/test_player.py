@@ -2,12 +2,13 @@
 
 import base64
 import io
+import tempfile
 
 import numpy as np
 import pytest
-import soundfile
 from PIL import Image
 
+from gst_jax import sound
 from gst_jax.presentation.charts import chart
 from gst_jax.presentation.player import Version, element, entry, page, player
 
@@ -20,8 +21,11 @@ def tone(level: float, hertz: float = 440.0, channels: int = 2, seconds: float =
 
 
 def decoded(version: dict) -> tuple[np.ndarray, int]:
-    content = base64.b64decode(version["src"].partition(",")[2])
-    return soundfile.read(io.BytesIO(content), dtype="float32")
+    with tempfile.NamedTemporaryFile(suffix=".mp3") as file:  # libsndfile reads one in memory only at times
+        file.write(base64.b64decode(version["src"].partition(",")[2]))
+        file.flush()
+        wave = sound.read_wave(file.name)
+    return wave.samples[:, 0], wave.sample_rate
 
 
 @pytest.fixture(scope="module")

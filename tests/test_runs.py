@@ -16,7 +16,7 @@ import pytest
 
 import gst_jax
 from gst_jax.config import Config, ConfigError
-from gst_jax.runs import provenance, startup
+from gst_jax.runs import provenance, seals, startup
 from gst_jax.runs.arrays import read_arrays
 from gst_jax.runs.atomic import replacing, sweep, write_text
 from gst_jax.runs.directory import RunDirectory, cache_dir
@@ -336,7 +336,7 @@ def test_arrays_are_read_as_they_were_written(tmp_path, rng, save):
 def test_a_hostile_config_is_refused_in_a_line(tmp_path):
     run = tmp_path / "run"
     shutil.copytree("pretrained/folk_rock", run)
-    good = json.loads((run / "config.json").read_text())
+    good = seals.unsealed((run / "config.json").read_text())
     texts = ["[1]", "[" * 100_000, '{"pair": 1}', "\0"]
     texts += [json.dumps(good | {key: 7}) for key in ("pair", "config", "statistics", "audio_dirs")]
     texts += [

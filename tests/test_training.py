@@ -12,6 +12,7 @@ from gst_jax import config, data, sound
 from gst_jax.learning import checkpoint, cyclegan, loop, stepping
 from gst_jax.learning.loop import TrainingError
 from gst_jax.learning.transport import gaussian_transport
+from gst_jax.runs import seals
 from gst_jax.runs.directory import RunDirectory
 
 PAIR = ("harp", "organ")
@@ -261,7 +262,7 @@ def test_a_run_on_several_folders_goes_on_whatever_their_order(tmp_path, split_d
 def test_a_run_of_one_folder_that_was_recorded_before_there_could_be_more_goes_on(tmp_path, audio_dir):
     assert train(tmp_path / "run", audio_dir, on_step=stop_at(3)).steps == 3
     file = tmp_path / "run" / "config.json"
-    tree = json.loads(file.read_text())
+    tree = seals.unsealed(file.read_text())
     (tree["audio_dir"],) = tree.pop("audio_dirs")
     file.write_text(json.dumps(tree))
     assert RunDirectory.open(tmp_path / "run").audio_dirs == (str(audio_dir),)
@@ -338,7 +339,7 @@ def test_a_run_begun_before_there_was_a_setting_goes_on_as_it_began(tmp_path, au
     train(tmp_path / "whole", audio_dir, before)
     train(tmp_path / "old", audio_dir, before, on_step=stop_at(3))
     file = tmp_path / "old" / "config.json"
-    tree = json.loads(file.read_text())
+    tree = seals.unsealed(file.read_text())
     del tree["config"]["model"]["song_share"], tree["config"]["data"]["disturbance"]
     file.write_text(json.dumps(tree))
     today = ["training.epochs=4", "training.checkpoint_every=5"]
