@@ -3,7 +3,8 @@
   gst_jax convert song.mp3 --to=jazz
   gst_jax convert my_music --run=runs/folk_metal --to=metal --out=metal
 
-song.mp3 becomes converted/song.jazz.mp3: as long, as loud, of the same kind. Nothing is replaced.
+song.mp3 becomes converted/song.jazz.mp3: as long, as loud, of the same kind.
+Nothing is replaced.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _STEMS = flags.DEFINE_string("stems", None, "Folder to write song and band to ap
 _ROUTE = flags.DEFINE_string("route", None, "How sound is made: filled (default), gain (closest to the source), ...")
 _FORMAT = flags.DEFINE_string("format", None, "wav, flac, ogg, opus, mp3, m4a or aiff; default: as each input.")
 _QUALITY = flags.DEFINE_integer("quality", 0, "kbit/s of lossy outputs; default: as each input's.", 0, 1000)
-_JOBS = flags.DEFINE_integer("jobs", None, "Files converted at once; default: half as many as cores, 4 at most.", 1)
+_JOBS = flags.DEFINE_integer("jobs", None, "Files converted at once; default: half the cores, up to 4.", 1)
 _BYPASS_MODEL = flags.DEFINE_bool("bypass_model", False, "Leave the log-mel as it is: only analysis and resynthesis.")
 
 
