@@ -18,7 +18,7 @@ from absl import flags
 from gst_jax.runs import command_line, terminal
 
 if TYPE_CHECKING:
-    from gst_jax.conversion import jobs
+    from gst_jax.conversion import planning
     from gst_jax.conversion.accompaniment import Band
     from gst_jax.conversion.translator import Translator
 
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     from gst_jax.runs import startup
 
     with startup.plain_messages("the files listed are done, and the same command goes on with the others"):
-        from gst_jax.conversion import jobs, synthesis
+        from gst_jax.conversion import planning, synthesis
         from gst_jax.conversion.accompaniment import Band
         from gst_jax.conversion.translator import Translator, check_strength
         from gst_jax.runs.directory import RunDirectory, bundled_run
@@ -59,12 +59,12 @@ def main(arguments: list[str]) -> None:
         band = Band(_TO.value, _BAND.value) if _BAND.value else None
         if _STEMS.value and not band:
             raise ValueError("--stems writes song and band apart; ask for a band, too, as with --band=1")
-        stems = jobs.Stems(Path(_STEMS.value), _OVERWRITE.value) if _STEMS.value else None
+        stems = planning.Stems(Path(_STEMS.value), _OVERWRITE.value) if _STEMS.value else None
         label = f"{_TO.value}_bypass" if _BYPASS_MODEL.value else _TO.value
         label += band.label if band else ""
         labels = [label if strength == 1 else f"{label}-{strength:g}" for strength in strengths]
         options = (_FORMAT.value, 1000 * _QUALITY.value, _OVERWRITE.value)
-        plans = [jobs.plan(arguments, _OUT.value, label, *options) for label in labels]
+        plans = [planning.plan(arguments, _OUT.value, label, *options) for label in labels]
         load = Translator.bypass if _BYPASS_MODEL.value else Translator.from_run
         translator = load(run, to=_TO.value)
         band = band and band.from_run(run, terminal.Bar)
@@ -72,12 +72,12 @@ def main(arguments: list[str]) -> None:
 
 
 def _convert(
-    plans: list[jobs.Plan],
+    plans: list[planning.Plan],
     strengths: list[float],
     translator: Translator,
     route: str,
     band: Band | None,
-    stems: jobs.Stems | None,
+    stems: planning.Stems | None,
 ) -> None:
     """Do what can be done, then list what could not."""
     from gst_jax.conversion import jobs

@@ -7,6 +7,7 @@ Needs `pip install 'gst_jax[studio]'` and Linux. Takes a quarter of an hour on t
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -26,12 +27,11 @@ import guarded
 import odd_files
 import readers
 import special_files
+import trials
 from absl import flags
 from guarded import Outcome
 
 from gst_jax import sound
-from gst_jax.runs import provenance
-from gst_jax.runs.atomic import write_text
 
 _OUT = flags.DEFINE_string("out", "results/reliability_files.json", "where the figures go")
 _SHARE = flags.DEFINE_float("share", 1.0, "of the 2,000 files that are made")
@@ -173,13 +173,8 @@ def main() -> None:
         (f"looking through a folder of {_FOLDER.value:,} files", round(many.seconds, 1), "s"),
         ("programs started, files written elsewhere", len(executed), ""),
     ]
-    found = {
-        "how": __doc__.split("\n\n")[1].strip(),
-        "provenance": provenance.collect(),
-        "rows": [row(what, outcomes) for what, outcomes in rows.items()],
-        "figures": [{"what": what, "value": value, "unit": unit} for what, value, unit in figures],
-    }
-    write_text(_OUT.value, json.dumps(found, indent=1) + "\n")
+    made = [row(what, outcomes) for what, outcomes in rows.items()]
+    trials.write(_OUT.value, "files", made, itertools.starmap(trials.figure, figures))
 
 
 if __name__ == "__main__":

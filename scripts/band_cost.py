@@ -23,7 +23,7 @@ from absl import flags
 from gst_jax import sound
 from gst_jax.band import playing
 from gst_jax.band.lead_sheet import LeadSheet
-from gst_jax.conversion import accompaniment, jobs, synthesis
+from gst_jax.conversion import accompaniment, jobs, planning, synthesis
 from gst_jax.conversion.accompaniment import Band
 from gst_jax.conversion.translator import Translator
 from gst_jax.corpus import composition
@@ -84,7 +84,7 @@ def measured(path: Path, samples: np.ndarray, rate: int, target: str, translator
         return result
 
     def convert(band: Band | None) -> None:
-        plan = jobs.plan([path], path.parent / "out", target, overwrite=True)
+        plan = planning.plan([path], path.parent / "out", target, overwrite=True)
         failed = jobs.convert(plan.jobs, translator, path.parent / "out", 1.0, synthesis.DEFAULT_ROUTE, band=band)
         if failed:
             raise RuntimeError(failed[0])

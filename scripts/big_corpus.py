@@ -27,12 +27,12 @@ import numpy as np
 import scaling
 import soundfile
 import tiled_corpus
+import trials
 from absl import flags
+from trials import figure
 
 from gst_jax import config, data
 from gst_jax.data import folders, shards
-from gst_jax.runs import provenance
-from gst_jax.runs.atomic import write_text
 
 _OUT = flags.DEFINE_string("out", None, "JSON file to write", required=True)
 _FILES = flags.DEFINE_integer("files", 10_000, "to prepare")
@@ -56,8 +56,6 @@ print(time.perf_counter() - start)
 
 def main() -> None:
     """Try each part; write its rows and figures in place of those of the last time."""
-    out = Path(_OUT.value)
-    made = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {"rows": [], "figures": []}
     parts: dict[str, Callable[[Path], tuple[list[Figure], list[Figure]]]] = {
         "workers": several_workers,
         "prepare": prepare_stopped,
@@ -69,18 +67,8 @@ def main() -> None:
     for part in _PARTS.value:
         with tempfile.TemporaryDirectory() as folder:
             rows, figures = parts[part](Path(folder))
-        for kind, found in (("rows", rows), ("figures", figures)):
-            kept = [entry for entry in made[kind] if entry["part"] != part]
-            made[kind] = kept + [{"part": part} | entry for entry in found]
-        made["provenance"] = provenance.collect()
-        made["parts"] = made.get("parts", {}) | {part: {"provenance": made["provenance"]}}
-        write_text(out, json.dumps(made, indent=1) + "\n")
+        trials.write(_OUT.value, part, rows, figures)
         print(json.dumps({part: rows + figures}, indent=1), flush=True)
-
-
-def figure(what: str, value: float, unit: str) -> Figure:
-    """Return a figure as the page of reliability takes it."""
-    return {"what": what, "value": float(f"{value:.3g}"), "unit": unit}
 
 
 def music(folder: Path, count: int, kinds: list[str], seconds: tuple[float, float], rate: int) -> None:

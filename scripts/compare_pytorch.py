@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ import numpy as np
 from absl import flags
 
 from gst_jax import config
-from gst_jax.runs import provenance, startup
+from gst_jax.runs import provenance, startup, workers
 from gst_jax.runs.atomic import write_text
 
 CONTESTANTS = {
@@ -56,7 +55,7 @@ def main() -> None:
     """Let the contestants step in turn, or be one of them."""
     startup.prepare()
     settings = config.load(_CONFIG.value)
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = workers.cores()
     if _WORKER.value:
         work(_WORKER.value, settings, Path(_FOLDER.value), threads)
         return

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import trials
 
 _HARMS = ("cut short", "one bit flipped", "emptied")
@@ -144,8 +145,6 @@ def _went_on(
 
 def _converted(begun: Path, copy: Path, kind: str, hurt: Callable[[Path], None] = lambda run_dir: None) -> str:
     """Return a digest of what the best generator makes of a song; or the newest, or the one before that."""
-    import numpy as np
-
     from gst_jax.conversion.translator import Translator
     from gst_jax.runs.directory import RunDirectory
 
@@ -170,7 +169,9 @@ def _mels(folder: Path) -> list[trials.Trial]:
 
     def load(place: Path) -> list[str]:
         genres = data.load_genres([music], ["harp", "organ"], settings.audio, settings.data, place)
-        return [trials.digest([bytes(genre.log_mel), bytes(genre.fine_structure)]) for genre in genres]
+        return [
+            trials.digest([np.array(genre.log_mel).tobytes(), genre.fine_structure.tobytes()]) for genre in genres
+        ]
 
     whole = folder / "mels"
     reference, found = load(whole), []

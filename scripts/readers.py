@@ -58,10 +58,10 @@ def train_on(path: Path, scratch: Path) -> float:
 
 def convert(path: Path, translator: object, scratch: Path) -> float:
     """Convert a file, as the command does -> seconds; what comes out must be as long as the source."""
-    from gst_jax.conversion import jobs
+    from gst_jax.conversion import jobs, planning
 
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        plan = jobs.plan([path], folder, "jazz")
+        plan = planning.plan([path], folder, "jazz")
         failed = plan.refused + jobs.convert(plan.jobs, translator, folder)
         if failed:
             raise ValueError("\n".join(failed))

@@ -14,10 +14,8 @@ from pathlib import Path
 
 import attacks
 import command
+import trials
 from absl import flags
-
-from gst_jax.runs import provenance
-from gst_jax.runs.atomic import write_text
 
 _OUT = flags.DEFINE_string("out", "results/reliability_studio.json", "where the figures go")
 
@@ -41,22 +39,12 @@ def main() -> None:
         ]
         left = list(Path(folder).rglob("*"))
     figures = [
-        {
-            "what": f"answer of the page beside {what}, median",
-            "value": round(statistics.median(found), 3),
-            "unit": "s",
-        }
+        trials.figure(f"answer of the page beside {what}, median", statistics.median(found), "s")
         for what, found in took.items()
     ]
-    figures.append({"what": "files that were written by all that", "value": len(left), "unit": ""})
-    found = {
-        "how": "python scripts/studio_attack.py --out=results/reliability_studio.json",
-        "provenance": provenance.collect(),
-        "rows": rows,
-        "figures": figures,
-    }
-    write_text(_OUT.value, json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found["rows"] + figures, indent=1))
+    figures.append(trials.figure("files that were written by all that", len(left), ""))
+    trials.write(_OUT.value, "studio", rows, figures)
+    print(json.dumps(rows + figures, indent=1))
 
 
 if __name__ == "__main__":

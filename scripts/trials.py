@@ -38,6 +38,11 @@ def row(what: str, held: Sequence[bool], note: str = "") -> dict[str, Any]:
     return {"what": what, "tried": len(held), "held": sum(held), "note": note}
 
 
+def figure(what: str, value: float, unit: str) -> dict[str, Any]:
+    """Return a figure of a table, to three digits."""
+    return {"what": what, "value": float(f"{value:.3g}"), "unit": unit}
+
+
 def rows(found: Sequence[Trial]) -> list[dict[str, Any]]:
     """Return a row for each kind of trial."""
     names = dict.fromkeys(what for what, _, _ in found)
@@ -51,14 +56,16 @@ def write(path: str, part: str, rows: Iterable[dict[str, Any]], figures: Iterabl
         path: of the file.
         part: of the trials.
         rows: from `row`.
-        figures: each of `what`, `value` and `unit`.
+        figures: from `figure`.
     """
     old = json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).exists() else {}
+    made = provenance.collect()
     kept = {kind: [one for one in old.get(kind, []) if one["part"] != part] for kind in ("rows", "figures")}
     found = {
-        "provenance": provenance.collect(),
-        "rows": kept["rows"] + [one | {"part": part} for one in rows],
-        "figures": kept["figures"] + [one | {"part": part} for one in figures],
+        "provenance": made,
+        "parts": old.get("parts", {}) | {part: made},
+        "rows": kept["rows"] + [{"part": part} | one for one in rows],
+        "figures": kept["figures"] + [{"part": part} | one for one in figures],
     }
     write_text(path, json.dumps(found, indent=1) + "\n")
 

@@ -36,6 +36,19 @@ def hearing() -> list[str]:
     return [sys.executable, "-c", code] if os.name == "posix" else []
 
 
+@pytest.fixture
+def decoded(monkeypatch) -> list[str]:
+    """The names of the files of sound decoded so far."""
+    seen, read_blocks = [], sound.read_blocks
+
+    def spy(path):
+        seen.append(path.name)
+        return read_blocks(path)
+
+    monkeypatch.setattr(sound, "read_blocks", spy)
+    return seen
+
+
 @pytest.fixture(scope="session")
 def audio_dir(tmp_path_factory) -> Path:
     """Two toy genres of three tracks each, 4.3 s at 16 kHz: `harp` plucks, `organ` holds; not to be changed."""

@@ -17,7 +17,7 @@ from gst_jax.band import midi, playing, rendering
 from gst_jax.band.features import BANDS
 from gst_jax.band.lead_sheet import STEPS, Confidence, LeadSheet, Steps
 from gst_jax.config import ConfigError
-from gst_jax.conversion import accompaniment, jobs
+from gst_jax.conversion import accompaniment, jobs, planning
 from gst_jax.conversion.accompaniment import BELOW, Band
 from gst_jax.conversion.translator import Translator
 from gst_jax.corpus import bank, percussion, render, strings
@@ -272,8 +272,8 @@ def test_midi_has_the_songs_bars_and_what_the_band_plays(tmp_path):
 
 def convert(inputs, out, stems=None, band=None, overwrite=False, progress=None):
     inputs = inputs if isinstance(inputs, list) else [inputs]
-    plan = jobs.plan(inputs, out, "rock", overwrite=overwrite)
-    stems = jobs.Stems(stems, overwrite) if stems else None
+    plan = planning.plan(inputs, out, "rock", overwrite=overwrite)
+    stems = planning.Stems(stems, overwrite) if stems else None
     still = Translator.bypass("pretrained/folk_rock", "rock")
     return jobs.convert(plan.jobs, still, out, 1.0, "gain", progress, band=band, stems=stems)
 

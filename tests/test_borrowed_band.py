@@ -18,7 +18,7 @@ from gst_jax import sound
 from gst_jax.band import borrowing, choosing, hearing, recordings
 from gst_jax.band.recordings import Recording
 from gst_jax.config import Config, ConfigError, DataConfig
-from gst_jax.conversion import accompaniment, jobs
+from gst_jax.conversion import accompaniment, jobs, planning
 from gst_jax.conversion.accompaniment import Band
 from gst_jax.conversion.translator import Translator
 from gst_jax.data.sources import recordings_of
@@ -328,8 +328,8 @@ def test_the_command_finds_the_recordings_of_a_run(tmp_path, song):
 
 def converted(tmp_path, song, band):
     sound.write_wave(tmp_path / "song.wav", song.wave, RATE, subtype="PCM_16")
-    plan = jobs.plan([tmp_path / "song.wav"], tmp_path / "out", "metal")
-    stems = jobs.Stems(tmp_path / "stems")
+    plan = planning.plan([tmp_path / "song.wav"], tmp_path / "out", "metal")
+    stems = planning.Stems(tmp_path / "stems")
     still = Translator.bypass("pretrained/folk_rock", "rock")
     return jobs.convert(plan.jobs, still, tmp_path / "out", 1.0, "gain", band=band, stems=stems)
 

@@ -54,19 +54,6 @@ def music(folder, count, rng, seconds=2.5):
     return folder
 
 
-@pytest.fixture
-def decoded(monkeypatch):
-    """The names of the files decoded so far."""
-    seen, read_blocks = [], sound.read_blocks
-
-    def spy(path):
-        seen.append(path.name)
-        return read_blocks(path)
-
-    monkeypatch.setattr(sound, "read_blocks", spy)
-    return seen
-
-
 @pytest.mark.parametrize("change", ["content", "added", "removed", "renamed"])
 def test_a_change_of_the_files_is_seen_and_only_what_is_new_is_decoded(rng, tmp_path, decoded, change):
     folder, cache = music(tmp_path / "a", 2, rng), tmp_path / "cache"

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from threadpoolctl import threadpool_info
 
 from gst_jax import config, sound
-from gst_jax.conversion import jobs
+from gst_jax.conversion import jobs, planning
 from gst_jax.conversion.translator import Translator
 from gst_jax.runs.directory import RunDirectory, Statistics
 from gst_jax.sound import fine_structure
@@ -45,7 +46,7 @@ def run_dir(tmp_path):
 
 def plan(inputs, out, format=None, **options):
     """Return the jobs of a plan that leaves nothing out."""
-    planned = jobs.plan(inputs, out, "jazz", format, **options)
+    planned = planning.plan(inputs, out, "jazz", format, **options)
     assert not planned.refused and not planned.existing
     return planned.jobs
 
@@ -124,7 +125,7 @@ def test_what_exists_is_left_unless_it_is_to_be_replaced(tmp_path):
     jobs.convert(plan([source], tmp_path / "out"), IDENTITY, tmp_path / "out")
     target = tmp_path / "out" / "in.jazz.wav"
     target.write_bytes(b"a recording of the user's own")
-    again = jobs.plan([source], tmp_path / "out", "jazz")
+    again = planning.plan([source], tmp_path / "out", "jazz")
     assert again.jobs == [] and again.existing == [target]
     jobs.convert(plan([source], tmp_path / "out", overwrite=True), IDENTITY, tmp_path / "out")
     assert len(sound.read_wave(target).samples) == 8_000
@@ -206,7 +207,7 @@ def test_an_output_is_never_an_input(tmp_path):
     (tmp_path / "link").symlink_to(source.parent)
     for out in (source.parent, tmp_path / "link"):
         with pytest.raises(config.ConfigError, match="an input is never replaced"):
-            jobs.plan([source, made], out, "jazz")
+            planning.plan([source, made], out, "jazz")
 
 
 def test_bad_files_are_named_and_the_good_ones_done(tmp_path):
@@ -217,7 +218,7 @@ def test_bad_files_are_named_and_the_good_ones_done(tmp_path):
     soundfile.write(tmp_path / "music" / "d.wav", bad, 16_000, "FLOAT")
     write(tmp_path / "music" / "e.flac", 0.1)
     (tmp_path / "music" / "f.mid").touch()
-    planned = jobs.plan([tmp_path / "music"], tmp_path / "out", "jazz")
+    planned = planning.plan([tmp_path / "music"], tmp_path / "out", "jazz")
     assert [Path(message.split(" ")[0]).name for message in planned.refused] == ["b.wav", "c.mp3"]
     assert [path.name for path in planned.foreign] == ["f.mid"]
     written = []
@@ -234,10 +235,22 @@ def test_files_converted_at_once_are_those_converted_one_by_one(tmp_path):
     outputs = []
     for at_once in (1, 3):
         out = tmp_path / str(at_once)
-        planned = jobs.plan([tmp_path / "music"], out, "jazz")
+        planned = planning.plan([tmp_path / "music"], out, "jazz")
         assert not jobs.convert(planned.jobs, QUIETER_TREBLE, out, at_once=at_once)
         outputs.append({path.name: path.read_bytes() for path in (out / "music").iterdir()})
     assert len(outputs[0]) == 4 and outputs[0] == outputs[1]
+
+
+def test_conversions_at_once_leave_the_threads_of_products_as_they_were(tmp_path):
+    """Were each to set and restore the limit, which is of the whole process, one would keep that of another."""
+    sources = [write(tmp_path / f"{number}.wav", 1 + 3 * (number % 2)) for number in range(6)]
+    before = threadpool_info()
+    seen = []
+    watching = replace(QUIETER_TREBLE, generator=lambda mel: seen.append(threadpool_info()) or mel)
+    jobs.convert(plan(sources, tmp_path / "out"), watching, tmp_path / "out", at_once=3)
+    blas = [[one["num_threads"] for one in found if one["user_api"] == "blas"] for found in seen]
+    assert blas and all(set(counts) == {1} for counts in blas)
+    assert threadpool_info() == before
 
 
 def test_a_failure_that_ends_all_ends_the_files_under_way_and_leaves_nothing_of_them(tmp_path):
@@ -280,8 +293,8 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
         "from gst_jax import config; from gst_jax.sound import fine_structure;"
-        "from gst_jax.conversion import jobs; from gst_jax.conversion.translator import Translator;"
-        f"out = {str(tmp_path / 'out')!r}; planned = jobs.plan([{str(source)!r}], out, 'jazz').jobs;"
+        "from gst_jax.conversion import jobs, planning; from gst_jax.conversion.translator import Translator;"
+        f"out = {str(tmp_path / 'out')!r}; planned = planning.plan([{str(source)!r}], out, 'jazz').jobs;"
         "audio = config.AudioConfig(n_mels=64);"
         "jobs.convert(planned, Translator(audio, lambda log_mel: log_mel, fine_structure.flat(audio)), out)"
     )
@@ -312,7 +325,7 @@ def test_several_strengths_get_a_file_each(tmp_path, run_dir):
 def test_a_format_that_cannot_hold_the_sound_is_refused_before_the_work(tmp_path):
     source = write(tmp_path / "in.wav", channels=6)
     with pytest.raises(sound.AudioError, match="in.jazz.mp3 as MP3 .* with 6 channels"):
-        raise sound.AudioError(jobs.plan([source], tmp_path / "out", "jazz", "mp3").refused[0])
+        raise sound.AudioError(planning.plan([source], tmp_path / "out", "jazz", "mp3").refused[0])
 
 
 def test_a_file_that_ends_too_soon_is_converted_as_far_as_it_goes(tmp_path):

@@ -403,19 +403,6 @@ def test_progress_is_told_of_every_track(audio_dir, tmp_path):
 
 
 @pytest.fixture
-def decoded(monkeypatch):
-    """The names of the files decoded so far."""
-    seen, read_blocks = [], sound.read_blocks
-
-    def spy(path):
-        seen.append(path.name)
-        return read_blocks(path)
-
-    monkeypatch.setattr(sound, "read_blocks", spy)
-    return seen
-
-
-@pytest.fixture
 def two_dirs(rng, tmp_path):
     """Two audio folders: `one` holds folk and metal, `two` folk and jazz; both have a file `folk/a.wav`."""
     for place in ("one/folk/a", "one/folk/b", "one/metal/x", "two/folk/a", "two/folk/c", "two/jazz/y"):

@@ -11,7 +11,7 @@ import soundfile
 from mutagen import aiff, flac, id3, mp3, mp4, oggopus, oggvorbis, wave
 
 from gst_jax import config, sound
-from gst_jax.conversion import jobs
+from gst_jax.conversion import jobs, planning
 from gst_jax.conversion.translator import Translator
 from gst_jax.sound import AudioWarning, fine_structure
 
@@ -52,7 +52,7 @@ def encode(path, codec, samples, rate=44_100, video=False):
 
 
 def convert(source, out, format=None, **options):
-    planned = jobs.plan([source], out, "jazz", format, **options)
+    planned = planning.plan([source], out, "jazz", format, **options)
     assert not planned.refused, planned.refused
     assert not jobs.convert(planned.jobs, IDENTITY, out)
     return planned.jobs[0].target
@@ -269,7 +269,7 @@ def test_mutated_files_end_in_sound_or_in_one_line(tmp_path, suffix):
         path.write_bytes(mutated)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AudioWarning)
-            planned = jobs.plan([path], tmp_path / "out", "jazz")
+            planned = planning.plan([path], tmp_path / "out", "jazz")
             failed = jobs.convert(planned.jobs, IDENTITY, tmp_path / "out")
         assert len(planned.refused) + len(failed) + len(list((tmp_path / "out").glob(f"{number}.*"))) == 1
         for target in (tmp_path / "out").glob(f"{number}.*"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gst_jax import config, sound
-from gst_jax.conversion import jobs
+from gst_jax.conversion import jobs, planning
 from gst_jax.conversion.likeness import Likeness
 from gst_jax.conversion.translator import Translator
 from gst_jax.corpus import library
@@ -70,7 +70,7 @@ def test_the_file_is_named_where_one_of_several_is_doubted(tmp_path):
     dark = np.cumsum(noise())
     for name, wave in (("hiss", noise()), ("rumble", 0.1 * dark / np.abs(dark).max())):
         sound.write_wave(tmp_path / f"{name}.wav", wave.astype(np.float32), 16_000)
-    plan = jobs.plan([tmp_path / "hiss.wav", tmp_path / "rumble.wav"], tmp_path / "out", "bright")
+    plan = planning.plan([tmp_path / "hiss.wav", tmp_path / "rumble.wav"], tmp_path / "out", "bright")
     with pytest.warns(AudioWarning) as caught:
         assert jobs.convert(plan.jobs, TRANSLATOR, tmp_path / "out") == []
     assert [str(warning.message) for warning in caught] == [f"{tmp_path / 'hiss.wav'}: {SAID}"]

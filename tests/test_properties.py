@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from gst_jax import config, data, sound
-from gst_jax.conversion import jobs, synthesis
+from gst_jax.conversion import jobs, planning, synthesis
 from gst_jax.conversion.accompaniment import Band
 from gst_jax.conversion.translator import Translator, check_strength
 from gst_jax.evaluation.metrics import content, style
@@ -113,7 +113,7 @@ def test_an_output_is_exactly_as_long_as_its_input(tmp_path, seed, seconds, rate
     assert TILT(wave, rate, strength).shape == wave.shape
     source, out = tmp_path / f"{seed}.wav", tmp_path / f"out{seed}"
     sound.write_wave(source, wave, rate, "FLOAT")
-    plan = jobs.plan([source], out, "jazz", overwrite=True)
+    plan = planning.plan([source], out, "jazz", overwrite=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sound.AudioWarning)  # that nobody can play along with noise
         assert not jobs.convert(plan.jobs, TILT, out, strength, band=Band("jazz", level) if level else None)
@@ -269,7 +269,7 @@ def test_every_accepted_config_trains_one_step(tmp_path_factory, audio_dir, tree
 @many
 @given(st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="/\0"), min_size=1, max_size=300))
 def test_any_name_is_shortened_to_what_a_file_may_have(stem):
-    name = jobs._shortened(stem, ".jazz.flac")
+    name = planning._shortened(stem, ".jazz.flac")
     assert len(os.fsencode(name)) <= 255 and name.endswith(".jazz.flac")
     assert stem.startswith(name.removesuffix(".jazz.flac"))
     assert len(os.fsencode(stem)) > 240 or name == stem + ".jazz.flac"

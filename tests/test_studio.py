@@ -342,14 +342,14 @@ def test_a_song_becomes_a_conversion_to_play_and_to_keep(client, places):
 
 def test_the_conversion_is_that_of_the_command(client, tmp_path):
     """To one step of 16 bits, which FLAC and WAV round differently: the page hears what `gst_jax convert` writes."""
-    from gst_jax.conversion import jobs
+    from gst_jax.conversion import jobs, planning
     from gst_jax.conversion.translator import Translator
 
     song = upload(client, wave(3)).json()
     converted(client, song, strength=0.75)
     kept = client.get(f"/api/songs/{song['id']}/0/download/same").content
     (tmp_path / "song.wav").write_bytes(wave(3))
-    plan = jobs.plan([tmp_path / "song.wav"], tmp_path / "out", "jazz")
+    plan = planning.plan([tmp_path / "song.wav"], tmp_path / "out", "jazz")
     jobs.convert(plan.jobs, Translator.from_run("folk_jazz", "jazz"), tmp_path / "out", 0.75)
     expected = soundfile.read(plan.jobs[0].target, dtype="int16")[0]
     found = soundfile.read(io.BytesIO(kept), dtype="int16")[0]

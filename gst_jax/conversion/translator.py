@@ -17,6 +17,7 @@ from gst_jax.config import AudioConfig, ConfigError
 from gst_jax.conversion import synthesis
 from gst_jax.conversion.likeness import Likeness
 from gst_jax.runs.directory import RunDirectory, Statistics
+from gst_jax.runs.workers import cores
 from gst_jax.sound import fine_structure, levels, loudness, spectrum, streams
 from gst_jax.types import Array
 
@@ -24,7 +25,7 @@ FRESH = 392  # frames that the generator converts at a time, beside their contex
 FADE = 32  # frames over which neighbouring windows are mixed
 _CHUNK = 256  # hops of sound synthesised at a time
 _MARGIN = 8  # hops around them, two windows
-_THREADS = min(4, os.cpu_count() or 1)  # that synthesise
+_THREADS = min(4, cores())  # that synthesise
 
 _FAR_ABOVE = (
     16.0  # 12 dB: how much louder than the loudest seconds of the source the loudest of the conversion may be

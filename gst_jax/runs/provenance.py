@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gst_jax import __version__
+from gst_jax.runs import workers
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "librosa", "soundfile", "numpy", "scipy")
 
@@ -28,7 +29,7 @@ def collect() -> dict[str, Any]:
         "versions": {"gst_jax": __version__, "python": platform.python_version()}
         | {name: _version(name) for name in _PACKAGES},
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": workers.cores(),
         "memory_gb": _memory_gb(),
         "system": f"{platform.system()} {platform.machine()}",
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),

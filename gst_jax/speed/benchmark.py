@@ -20,7 +20,7 @@ from jax import numpy as jnp
 
 from gst_jax import config, sound
 from gst_jax.config import Config
-from gst_jax.conversion import jobs
+from gst_jax.conversion import jobs, planning
 from gst_jax.conversion.translator import Translator
 from gst_jax.learning import cyclegan, stepping
 from gst_jax.learning.convolution import conv1d, conv2d, upsample_conv2d
@@ -224,7 +224,7 @@ def measure_conversion(settings: Config, seconds: float = _SONG_SECONDS) -> dict
             noise = 0.1 * rng.standard_normal((int(length * _SONG_RATE), 2), np.float32)
             sound.write_wave(path, noise, _SONG_RATE)
             in_model, start = 0.0, time.perf_counter()
-            planned = jobs.plan([path], folder, "converted")
+            planned = planning.plan([path], folder, "converted")
             jobs.convert(planned.jobs, translator, folder)
             total = time.perf_counter() - start
     return {

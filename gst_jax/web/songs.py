@@ -14,7 +14,7 @@ import numpy as np
 
 from gst_jax import data, sound
 from gst_jax.config import ConfigError
-from gst_jax.conversion import jobs
+from gst_jax.conversion import jobs, planning
 from gst_jax.conversion.accompaniment import Band
 from gst_jax.conversion.translator import Translator, check_strength
 from gst_jax.presentation import listening
@@ -219,7 +219,7 @@ class Songs:
             if song.seconds > 2 * _FIRST:
                 self._convert_first(song, made, translator)
             players = band and band.from_run(run, ticket.progress)
-            plan = jobs.plan([song.source], made.folder, made.to, "flac")
+            plan = planning.plan([song.source], made.folder, made.to, "flac")
             failed = plan.refused or jobs.convert(
                 plan.jobs, translator, made.folder, made.strength, progress=ticket.progress, band=players
             )
