@@ -372,7 +372,7 @@ def test_memory_does_not_grow_with_the_song(tmp_path, song):
         return found
 
     peak(2)  # which imports what is needed
-    assert peak(30) < 1.15 * peak(10)
+    assert peak(40) < 1.5 * peak(5)
 
 
 def test_what_a_song_hears_in_its_steps_is_what_was_played(song):

@@ -137,4 +137,4 @@ def test_memory_does_not_grow_with_the_song():
         return found
 
     peak(2)
-    assert peak(60) < 1.1 * peak(30)
+    assert peak(600) < 1.4 * peak(20)  # not 1: two threads meet by chance at their greatest
