@@ -71,6 +71,14 @@ def test_only_the_newest_are_kept(run_dir):
     assert sorted(path.name for path in (run_dir / "checkpoints").iterdir()) == ["20", "30", "40"]
 
 
+def test_what_a_killed_process_left_half_written_is_gone_before_anything_else(run_dir):
+    half = run_dir / "checkpoints" / "40.orbax-checkpoint-tmp"
+    shutil.copytree(run_dir / "checkpoints" / "30", half)
+    with checkpoint.open_checkpoints(RunDirectory.open(run_dir)) as checkpoints:
+        assert not half.exists()  # not some time later, by a thread that outlives a training which is refused
+        assert checkpoints.latest.step == 30
+
+
 def test_saving_a_step_twice_is_harmless(run_dir):
     with checkpoint.open_checkpoints(RunDirectory.open(run_dir)) as checkpoints:
         checkpoint.save(checkpoints, state_of(30, 99))

@@ -46,12 +46,14 @@ def open_checkpoints(run: RunDirectory) -> ocp.training.Checkpointer:
     before the seal of the new one is written.
     """
     if processes.is_first():
+        # Orbax would do so in a thread, which a training that ends at once leaves behind with a traceback.
+        for unfinished in run.checkpoints.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(unfinished)
         _put_damaged_aside(run)
     processes.wait("damaged checkpoints are put aside")
     return ocp.training.Checkpointer(
         run.checkpoints,
         preservation_policy=ocp.training.preservation_policies.LatestN(max(run.config.training.keep_checkpoints, 2)),
-        cleanup_tmp_directories=True,  # what a killed process left half-written
     )
 
 
