@@ -436,19 +436,25 @@ def test_a_file_that_cannot_be_written_is_refused_leaving_the_old_one(
     assert (tmp_path / name).read_text() == "old"
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
-def test_a_full_disk_is_an_error_and_leaves_nothing(rng, tmp_path, suffix):
+@pytest.mark.parametrize("short", [0.1, 0.5, 0.999])  # from the first write to what comes at the very end
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a"])
+def test_a_full_disk_is_an_error_and_leaves_nothing(rng, tmp_path, suffix, short, capfd):
+    song, path = noise(rng, 400_000), tmp_path / f"song{suffix}"
+    sound.write_wave(path, song, 16_000)
+    room = int(short * path.stat().st_size)
+    path.unlink()
     resource = pytest.importorskip("resource")  # a limit on file size stands in for a full disk
     signal = pytest.importorskip("signal")
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     try:
         with pytest.raises(OSError, match=f"song{suffix}"):
-            sound.write_wave(tmp_path / f"song{suffix}", noise(rng, 400_000), 16_000)
+            sound.write_wave(path, song, 16_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_missing_folder_is_an_error_that_names_it(rng, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -128,28 +129,54 @@ def write_blocks(
         channels: C.
         codec: "aac" or "alac".
         bit_rate: bits per second, of AAC.
+
+    Raises:
+        OSError: when the disk is full.
     """
     import av
 
     # The time scale lets the container say to the sample where the sound ends.
     options = {"movie_timescale": str(sample_rate)}
-    with path.open("wb") as file, av.open(file, "w", format="ipod", options=options) as container:
-        stream: Any = container.add_stream(codec, rate=sample_rate, layout=_layout(channels))
-        if codec == "aac":
-            stream.bit_rate = bit_rate
-        size = _FRAMES[codec]
-        into = av.AudioResampler(format=stream.format, layout=stream.layout, rate=sample_rate, frame_size=size)
-        written = 0
-        for block in blocks:
-            packed = np.ascontiguousarray(np.clip(block, -1, 1), np.float32).reshape(1, -1)
-            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=_layout(channels))
-            frame.sample_rate, frame.pts, frame.time_base = sample_rate, written, Fraction(1, sample_rate)
-            written += len(block)
-            for part in into.resample(frame):
+    with _Output(path, "w") as file:
+        with av.open(file, "w", format="ipod", options=options) as container:
+            stream: Any = container.add_stream(codec, rate=sample_rate, layout=_layout(channels))
+            if codec == "aac":
+                stream.bit_rate = bit_rate
+            size = _FRAMES[codec]
+            into = av.AudioResampler(format=stream.format, layout=stream.layout, rate=sample_rate, frame_size=size)
+            written = 0
+            for block in blocks:
+                packed = np.ascontiguousarray(np.clip(block, -1, 1), np.float32).reshape(1, -1)
+                frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=_layout(channels))
+                frame.sample_rate, frame.pts, frame.time_base = sample_rate, written, Fraction(1, sample_rate)
+                written += len(block)
+                for part in into.resample(frame):
+                    container.mux(stream.encode(part))
+                file.check()
+            for part in into.resample(None):
                 container.mux(stream.encode(part))
-        for part in into.resample(None):
-            container.mux(stream.encode(part))
-        container.mux(stream.encode(None))
+            container.mux(stream.encode(None))
+        file.check()
+
+
+class _Output(io.FileIO):
+    """A file for PyAV, which may lose an error of its file or print it: kept here, to be raised by `check`."""
+
+    refused: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data)
+        try:
+            while left and self.refused is None:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.refused = error
+        return len(data)
+
+    def check(self) -> None:
+        """Raise what a write met with."""
+        if self.refused is not None:
+            raise self.refused
 
 
 def _layout(channels: int) -> str:
