@@ -47,7 +47,11 @@ _RENAMED: dict[str, tuple[str, dict[Any, str]]] = {
     "loss.logistic": ("loss.adversarial_loss", {True: "logistic", False: "least_squares"}),
 }
 # What held before there was such a setting: every song was taken for its genre, as it was.
-BEFORE = {"model": {"song_share": 0.0}, "data": {"disturbance": 0.0}}
+BEFORE: dict[str, dict[str, Any]] = {
+    "model": {"song_share": 0.0},
+    "data": {"disturbance": 0.0},
+    "training": {"precision": "float32"},
+}
 _SEPARATORS = frozenset("/\\")  # of folders, in paths
 
 
@@ -124,12 +128,12 @@ class TrainingConfig:
 
     batch_size: int = 2  # segments of each genre in a micro-batch
     accumulation_steps: int = 1  # micro-batches whose gradients are averaged for one update
-    epochs: int = 60  # in each, every segment of the larger genre is seen once
+    epochs: int = 40  # in each, every segment of the larger genre is seen once
     learning_rate: float = 4e-4  # of Adam
     beta1: float = 0.5  # of Adam
     beta2: float = 0.999  # of Adam
     ema_decay: float = 0.998  # per update; conversions use this moving average of the generators
-    precision: str = "float32"  # in which frame networks multiply; or bfloat16; auto: what is faster here
+    precision: str = "auto"  # in which frame networks multiply: float32, bfloat16, or what is faster here
     seed: int = 0  # of the first parameters and the order of segments
     log_every: int = 10  # micro-batches between lines of the log
     checkpoint_every: int = 100  # micro-batches between checkpoints

@@ -54,7 +54,7 @@ _FOLDER = flags.DEFINE_string("folder", None, "for the script itself: where cont
 def main() -> None:
     """Let the contestants step in turn, or be one of them."""
     startup.prepare()
-    settings = config.load(_CONFIG.value)
+    settings = config.load(_CONFIG.value, ["training.precision=float32"])
     threads = workers.cores()
     if _WORKER.value:
         work(_WORKER.value, settings, Path(_FOLDER.value), threads)

@@ -32,6 +32,7 @@ _STEPS = flags.DEFINE_integer("steps", 300, "micro-batches to train", lower_boun
 _REHEARSE = flags.DEFINE_integer("rehearse", 0, "1: run on the CPU, with a toy in place of both models", 0, 1)
 _REFERENCE = flags.DEFINE_string("reference", None, "for the script itself: the work that the CPU repeats")
 
+_EXACT = "training.precision=float32"
 MODELS = {"frames": 64, "full": 16}  # with the segments of a genre in a batch that fills a GPU
 COMPARED = 5  # micro-batches whose losses are
 LOSSES, CONVERSIONS = 0.02, 0.01  # tolerances
@@ -63,7 +64,7 @@ def main() -> None:
 
 def compare(name: str, batch: int) -> dict[str, Any]:
     """Train a model here, then the first steps on the CPU; say how far apart they were, and how fast it was here."""
-    settings = config.load(name, [])
+    settings = config.load(name, [_EXACT])
     losses, parameters, milliseconds, compile_s = train(settings, _STEPS.value)
     with tempfile.TemporaryDirectory() as folder:
         write_text(Path(folder, "name"), name)
@@ -75,7 +76,7 @@ def compare(name: str, batch: int) -> dict[str, Any]:
     count = len(expected)
     loss = float(np.max(np.abs(losses[:count] - expected) / np.abs(expected)))
     conversion = float(np.sqrt(np.mean((convert(settings, parameters) - converted) ** 2)) / converted.std())
-    larger = config.load(name, [f"training.batch_size={2 if _REHEARSE.value else batch}"])
+    larger = config.load(name, [_EXACT, f"training.batch_size={2 if _REHEARSE.value else batch}"])
     _, _, filled, _ = train(larger, _STEPS.value)
     return {
         "steps": _STEPS.value,
@@ -92,7 +93,7 @@ def compare(name: str, batch: int) -> dict[str, Any]:
 
 def repeat(folder: Path) -> None:
     """Do on this device what is compared; write it down."""
-    settings = config.load(Path(folder, "name").read_text(encoding="utf-8"), [])
+    settings = config.load(Path(folder, "name").read_text(encoding="utf-8"), [_EXACT])
     losses, _, _, _ = train(settings, min(COMPARED, _STEPS.value))
     import jax
 

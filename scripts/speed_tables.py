@@ -57,6 +57,26 @@ def layers() -> str:
     return table(["`lax.conv` -> ours, ms at batch 4", *(part.replace("_", " ") for part in parts)], rows)
 
 
+def profile() -> str:
+    """Where the time of a step goes, on one core."""
+    made = read("step_profile.json")
+    steps = made["steps"].values()
+    kinds = next(iter(steps))["parts_ms"]
+
+    def share(step: dict[str, Any], milliseconds: float) -> str:
+        return f"{milliseconds:.0f} ({milliseconds / step['median_ms']:.0%})"
+
+    rows = [[kind, *(share(step, step["parts_ms"][kind]) for step in steps)] for kind in kinds]
+    rows.append(
+        ["between them", *(share(step, step["median_ms"] - sum(step["parts_ms"].values())) for step in steps)]
+    )
+    rows.append(["the step", *(f"{step['median_ms']:.0f}" for step in steps)])
+    rates = [1e3 * step["direct_gflop"] / step["parts_ms"][next(iter(kinds))] for step in steps]
+    rows.append(["GFLOP/s of the products alone", *(f"{rate:.0f}" for rate in rates)])
+    rows.append(["of that of a large float32 product", *(f"{rate / made['sgemm_gflops']:.0%}" for rate in rates)])
+    return table(["ms on one core", *made["steps"]], rows)
+
+
 def growth() -> str:
     """How the cost of a step grows with one thing at a time."""
     sweeps: dict[str, list[dict[str, Any]]] = {}

@@ -147,7 +147,7 @@ def test_a_pair_is_two_names(pair):
 def test_dictionary_round_trip_and_differences():
     settings = config.load(None, ["training.epochs=3"])
     assert config.from_dict(config.to_dict(settings)) == settings
-    assert config.differences(Config(), settings) == ["training.epochs: 60 -> 3"]
+    assert config.differences(Config(), settings) == ["training.epochs: 40 -> 3"]
 
 
 def test_run_directory_describes_itself(tmp_path):

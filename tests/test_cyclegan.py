@@ -13,7 +13,9 @@ from gst_jax.learning import cyclegan, losses, models
 from gst_jax.learning.models import networks
 
 SMOKE = config.load("configs/smoke.toml")
-FRAMES = config.load("configs/frames.toml", ["model.channels=8", "model.discriminator_channels=4"])
+FRAMES = config.load(
+    "configs/frames.toml", ["model.channels=8", "model.discriminator_channels=4", "training.precision=float32"]
+)
 PLAYERS = ("generator", "discriminator")
 
 
@@ -89,7 +91,8 @@ def test_a_frame_generator_sees_as_many_frames_as_its_context_says(overrides):
 @pytest.mark.parametrize("name", ["smoke", "frames"])
 def test_gradient_penalty_is_the_squared_slope_of_the_scores(name):
     """Its own derivative agrees with differences of the loss, tiny ones: leaky rectifiers make it jump."""
-    settings = config.load(f"configs/{name}.toml", ["model.discriminator_channels=4", "loss.gradient_penalty=0.5"])
+    overrides = ["model.discriminator_channels=4", "loss.gradient_penalty=0.5", "training.precision=float32"]
+    settings = config.load(f"configs/{name}.toml", overrides)
     mels = settings.audio.n_mels
     batch, fakes = (batch_of(np.random.default_rng(seed), mels=mels) for seed in (8, 9))
     discriminator = cyclegan.init_state(settings).parameters["discriminator"]

@@ -38,6 +38,7 @@ OPTIONS = [
     "training.log_every=2",
     "training.checkpoint_every=5",
     "training.measure_every=1000",
+    "training.precision=float32",
 ]
 SETTINGS = config.load("configs/frames.toml", OPTIONS)
 GONE = "gst_jax: another process of this training has ended"
