@@ -22,6 +22,7 @@ from absl import app, flags
 
 RECIPES = {
     "default": [],
+    "sixty_epochs": ["training.epochs=60", "training.precision=float32"],  # what the default was
     "half_hour": ["data.corpus_tracks=60", "training.epochs=14"],
     # Half an hour of the corpus a genre, with real recordings.
     "pretrained": ["data.corpus_tracks=60", "data.held_out_fraction=0", "training.epochs=14"]
