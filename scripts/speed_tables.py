@@ -10,7 +10,7 @@ from layout import read, table
 
 def bench() -> str:
     """The figures of `gst_jax.bench` for both architectures."""
-    files = {"the default": "bench", "in bfloat16": "bench_bfloat16", "`configs/pictures.toml`": "bench_pictures"}
+    files = {"the default": "bench", "in float32": "bench_float32", "`configs/pictures.toml`": "bench_pictures"}
     columns = {title: read(f"{file}.json") for title, file in files.items()}
     lines: dict[str, Callable[[dict[str, Any]], str]] = {
         "train step of 2 + 2 segments, ms, median (10 to 90 %)": lambda made: (

@@ -134,7 +134,7 @@ def recipes() -> str:
     rows = []
     for pair in PAIRS:
         of_pair = read(f"evaluation_{pair}.json")["recipes"]
-        for name in of_pair["default"]["runs"][0]["directions"]:
+        for name in of_pair["pretrained"]["runs"][0]["directions"]:
             for recipe, tree in of_pair.items():
                 parts = [run["directions"][name] for run in tree["runs"]]
                 rows.append(
@@ -261,6 +261,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "bench": speed_tables.bench,
     "pytorch frames": functools.partial(speed_tables.pytorch, "bench_pytorch.json"),
     "pytorch pictures": functools.partial(speed_tables.pytorch, "bench_pytorch_pictures.json"),
+    "profile": speed_tables.profile,
     "layers": speed_tables.layers,
     "growth": speed_tables.growth,
     "studio": speed_tables.studio,

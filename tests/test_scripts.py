@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import step_profile
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "scripts").glob("*.py"))
@@ -110,3 +111,28 @@ def test_seeds_go_on_where_they_were_stopped_and_leave_other_recipes_alone(tmp_p
     assert recipes["pretrained"]["runs"] == [
         {"seed": seed, "run": f"folk_rock_pretrained_seed{seed}"} for seed in range(3)
     ]
+
+
+def test_each_operation_of_a_program_is_counted_where_it_comes_from():
+    program = """HloModule jit_train_step
+
+%fused (x: f32[2]) -> f32[2] {
+  %x = f32[2]{0} parameter(0)
+  ROOT %product = f32[2]{0} dot(%x, %x), metadata={op_name="jit(train_step)/jvp(Net)/jit(conv1d)/dot_general"}
+}
+
+ENTRY %main (a: f32[2]) -> (f32[2]) {
+  %a = f32[2]{0} parameter(0), metadata={op_name="a"}
+  %padded = f32[4]{0} pad(%a, %a), metadata={op_name="jit(train_step)/jvp(Net)/jit(conv1d)/pad"}
+  %fusion.1 = f32[2]{0} fusion(%padded), calls=%fused, metadata={op_name="jit(train_step)/jvp(Net)/jit(conv1d)/dot"}
+  %norm = (f32[2]{0}, f32[2]{0}) divide(%a, %a), metadata={op_name="jit(train_step)/transpose(jvp(Net))/div"}
+  ROOT %new = (f32[2]{0}) tuple(%a)
+}
+"""
+    assert step_profile.kinds_of(program) == {
+        "a": step_profile.UPDATE,
+        "padded": step_profile.SHIFTS,
+        "fusion.1": step_profile.PRODUCTS,
+        "norm": step_profile.REST,
+        "new": step_profile.UPDATE,
+    }
