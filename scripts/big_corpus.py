@@ -240,7 +240,8 @@ def hours(folder: Path) -> tuple[list[Figure], list[Figure]]:
             "load_s": ("loading the genres", "s"),
             "look_s": ("looking them over", "s"),
             "transport_s": ("transport and first batch", "s"),
-            "start_peak_mb": ("memory until then", "MB"),
+            "start_peak_mb": ("memory until then, at most", "MB"),
+            "start_own_mb": ("memory of its own then, without pages of files", "MB"),
             "median_ms": ("a step of pictures.toml", "ms"),
             "peak_mb": ("memory after the steps", "MB"),
         }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -83,7 +84,7 @@ def start(hours: float, settings: config.Config, folder: Path) -> tuple[data.Bat
 
     Returns:
         Their batches, and what that took: seconds to load the genres, to look them over, to find their transport and
-        the first batch; peak MB.
+        the first batch; peak MB, and MB of its own in the end, without the pages of files that it looks at.
     """
     from gst_jax.learning import transport
 
@@ -99,7 +100,8 @@ def start(hours: float, settings: config.Config, folder: Path) -> tuple[data.Bat
     batches.batch_at(0)
     marks.append(time.perf_counter())
     took = dict(zip(("load_s", "look_s", "transport_s"), np.diff(marks).tolist(), strict=True))
-    return batches, took | {"start_peak_mb": provenance.peak_memory_mb()}
+    own = re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())
+    return batches, took | {"start_peak_mb": provenance.peak_memory_mb(), "start_own_mb": int(own[1]) * 1024 / 1e6}
 
 
 def plot(rows: list[dict], path: str) -> None:
