@@ -195,6 +195,21 @@ def digest_of_files(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): digest([_content(path)]) for path in paths}
 
 
+def digests_of_mels(cache: Path) -> list[str]:
+    """Return a digest of the frames of each genre in a cache, in whichever shards they lie."""
+    from gst_jax.data import shards
+
+    made = []
+    for place in (cache / "mels").iterdir():
+        found = shards.read_shards(place)
+        parts = []
+        for key in sorted(found):
+            held = np.load(found[key].shard.with_suffix(".npy"), mmap_mode="r")
+            parts += [held[copy.start : copy.start + copy.frames].tobytes() for copy in found[key].copies]
+        made.append(digest(parts))
+    return sorted(made)
+
+
 def _content(path: Path) -> bytes:
     """Return what must be the same each time: of an Ogg, whose streams have random numbers, the sound."""
     return sound.read_wave(path).samples.tobytes() if path.suffix in (".ogg", ".opus") else path.read_bytes()
