@@ -50,7 +50,11 @@ def main() -> None:
         print(_COMPLETION)
     elif verb in VERBS:
         sys.argv = [sys.argv[0], *rest]
-        runpy.run_module(f"gst_jax.{verb}", run_name="__main__", alter_sys=True)
+        try:
+            runpy.run_module(f"gst_jax.{verb}", run_name="__main__", alter_sys=True)
+        except KeyboardInterrupt:  # while it was imported
+            print("gst_jax: interrupted", file=sys.stderr)
+            sys.exit(130)
     else:
         from gst_jax.runs.command_line import nearest
 

@@ -147,7 +147,7 @@ def _wrong(number: signal.Signals, status: int, said: str, *folders: Path) -> st
         return f"half-written: {half}"
     if number == signal.SIGKILL:
         return ""
-    if status == -number and not said:  # Python itself was starting
+    if status == -number and "Traceback" not in said:  # Python itself was starting or ending: 130 or 143 to a shell
         return ""
     allowed = {0, 130} if number == signal.SIGINT else {0, 130, 143}  # 0: it was done before it heard
     if status not in allowed or "Traceback" in said or "Exception ignored" in said:

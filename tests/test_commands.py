@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import gst_jax
-from gst_jax import sound
+from gst_jax import __main__, sound
 from gst_jax.__main__ import VERBS
 from gst_jax.learning import checkpoint, cyclegan
 from gst_jax.runs.directory import RunDirectory
@@ -64,6 +64,17 @@ def test_help_shows_our_flags_in_order_and_fits_a_terminal(verb):
     source = (ROOT / "gst_jax" / f"{verb}.py").read_text(encoding="utf-8")
     defined = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', source)
     assert [line.split()[0] for line in lines if line.startswith("  --")] == [f"--{name}" for name in defined]
+
+
+def test_control_c_while_a_command_is_imported_is_answered_in_one_line(monkeypatch, capfd):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(__main__.runpy, "run_module", interrupted)
+    monkeypatch.setattr(sys, "argv", ["gst_jax", "export"])
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    assert (ended.value.code, *capfd.readouterr()) == (130, "", "gst_jax: interrupted\n")
 
 
 def test_the_first_help_is_short_and_names_every_verb():

@@ -33,7 +33,8 @@ def run(main: Callable[..., None], takes_files: bool = False) -> None:
     try:
         app.run(checked, flags_parser=_parse)
     except KeyboardInterrupt:  # before the command had begun
-        sys.exit("gst_jax: interrupted")
+        print("gst_jax: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
