@@ -1,12 +1,14 @@
 """Damage each file of a run and of the cache, one at a time; used by disk_faults.py.
 
 A trial has held where what follows is as if nothing had been damaged, where a warning says that the checkpoint before
-was taken, or where an error names the file. What is never right is another result in silence.
+was taken, where an error names the file, or where lines of a history are missing and nothing else. What is never
+right is another result in silence.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import random
 import shutil
 import warnings
@@ -20,6 +22,7 @@ import trials
 _HARMS = ("cut short", "one bit flipped", "emptied")
 _COMPILED = "JAX_COMPILATION_CACHE_DIR"
 _MORE = 8  # bits that are flipped, one at a time, in a file that decides what is converted
+_LINES = {"metrics.jsonl": "log", "measures.jsonl": "measures"}  # files that are a history, and where results show it
 _DECIDE = ("config.json", "measures.jsonl", "best.npz", "fine_structure.npz")
 
 
@@ -33,25 +36,26 @@ def cache(folder: Path) -> Iterator[trials.Trial]:
     """Damage each file of the cache, then train by it."""
     trials.load(folder / "compiled")
     yield from trials.apart(_mels, folder)
-    music = trials.make_music(folder / "music")
+    music, place = trials.make_music(folder / "music"), folder / "cache"
+    compiled = {_COMPILED: str(place / "compiled")}  # JAX knows a program by this folder too
     arguments = trials.training(music, folder / "whole", "--set=training.epochs=4")
-    compiled = {_COMPILED: str(folder / "cache" / "compiled")}
-    status, said = trials.run(arguments, folder / "log", folder / "cache", **compiled)
+    status, said = trials.run(arguments, folder / "log", place, **compiled)
     assert status == 0, said
     reference = trials.apart(trials.digests_of_run, folder / "whole")
-    for path in sorted((folder / "cache" / "compiled").iterdir()):
+    place.rename(folder / "kept")
+    for name in sorted(path.name for path in (folder / "kept" / "compiled").iterdir()):
         for harm in _HARMS:
-            place = folder / "harmed"
-            shutil.copytree(folder / "cache", place / "cache")
-            harmed = place / "cache" / "compiled" / path.name
-            _harm(harmed, harm, random.Random(f"{path.name} {harm}"))
-            arguments = trials.training(music, place / "run", "--set=training.epochs=4")
-            status, said = trials.run(arguments, folder / "log", place / "cache", **{_COMPILED: str(harmed.parent)})
-            made = trials.apart(trials.digests_of_run, place / "run") if status == 0 else {}
+            shutil.copytree(folder / "kept", place)
+            harmed = place / "compiled" / name
+            _harm(harmed, harm, random.Random(f"{name} {harm}"))
+            arguments = trials.training(music, folder / "run", "--set=training.epochs=4")
+            status, said = trials.run(arguments, folder / "log", place, **compiled)
+            made = trials.apart(trials.digests_of_run, folder / "run") if status == 0 else {}
             wrong = "" if made == reference else f"another run: {said[-800:]}"
-            wrong = wrong or ("" if harmed.stat().st_size > 1000 else "not compiled anew")
-            yield f"compiled programs, {harm}", not wrong, f"{path.name}: {wrong}"
-            shutil.rmtree(place)
+            wrong = wrong or ("" if harmed.exists() and harmed.stat().st_size > 1000 else "not compiled anew")
+            yield f"compiled programs, {harm}", not wrong, f"{name}: {wrong}"
+            for used in (place, folder / "run"):
+                shutil.rmtree(used)
 
 
 def _harm(path: Path, harm: str, rng: random.Random) -> None:
@@ -85,7 +89,8 @@ def _run(folder: Path) -> list[trials.Trial]:
         for harm, number in [*((harm, 0) for harm in _HARMS), *((_HARMS[1], more) for more in range(1, _MORE))]:
             hurt = _hurting(name, harm, random.Random(f"{name} {harm} {number}"))
             if number == 0:
-                make = functools.partial(_went_on, music, begun, copy, shows, hurt)
+                went_on = functools.partial(_went_on, music, begun, copy, shows, hurt)
+                make = functools.partial(_but_lost_lines, name, went_on, reference[shows])
                 tried(f"a file of a {_part(name)}, {harm}; the training goes on", name, make, [reference[shows]])
             if number == 0 or name in _DECIDE:
                 kind = "newest" if is_checkpoint else "best"
@@ -93,6 +98,14 @@ def _run(folder: Path) -> list[trials.Trial]:
                 make = functools.partial(_converted, begun, copy, kind, hurt)
                 tried(f"a file of a {_part(name)}, {harm}; a song is converted", name, make, right)
     return found
+
+
+def _but_lost_lines(name: str, make: Callable[[], dict[str, str]], whole: dict[str, str]) -> dict[str, str]:
+    """Return a result; where the damaged file is a history, with the lines that nothing could bring back."""
+    made, part = make(), _LINES.get(name)
+    if part is None or not all(line in json.loads(whole[part]) for line in json.loads(made[part])):
+        return made
+    return made | {part: whole[part]}
 
 
 def _part(name: str) -> str:
