@@ -9,17 +9,15 @@ the program that XLA compiled says that it comes from. Linux, whose scheduler ca
 from __future__ import annotations
 
 import collections
-import glob
-import gzip
 import json
 import os
-import re
 import statistics
 import tempfile
 import time
 from typing import Any
 
 import command
+import step_parts
 from absl import flags
 
 from gst_jax import config
@@ -29,13 +27,6 @@ from gst_jax.runs.atomic import write_text
 _CONFIGS = flags.DEFINE_list("configs", ["frames", "pictures"], "recipes to look at")
 _STEPS = flags.DEFINE_integer("steps", 20, "steps to trace, in turn", lower_bound=1)
 _OUT = flags.DEFINE_string("out", "results/step_profile.json", "JSON file to write")
-
-PRODUCTS, SHIFTS, REST, UPDATE = (
-    "matrix products and convolutions",
-    "padding and shifted copies for them",
-    "norms, activations, losses, sums of gradients",
-    "optimizer and moving average",
-)
 
 
 def main() -> None:
@@ -65,7 +56,7 @@ def profile(settings: config.Config, gflop: float, steps: int) -> dict[str, Any]
     placement = stepping.place(settings)
     batch = placement.batch({part: rng.standard_normal(shape, np.float32) for part in ("a", "b", "real_a", "real_b")})
     step, _ = stepping.compile_step(settings, placement, batch)
-    kinds = kinds_of(step.as_text())
+    kinds = step_parts.kinds_of(step.as_text())
     state = placement.state(cyclegan.init_state(settings))
     state, _ = jax.block_until_ready(step(state, batch))
     whole, parts = [], []
@@ -75,52 +66,13 @@ def profile(settings: config.Config, gflop: float, steps: int) -> dict[str, Any]
                 start = time.perf_counter()
                 state, _ = jax.block_until_ready(step(state, batch))
                 whole.append(1e3 * (time.perf_counter() - start))
-            parts.append(milliseconds(folder, kinds))
+            parts.append(step_parts.milliseconds(folder, kinds))
     return {
         "direct_gflop": gflop,
         "median_ms": statistics.median(whole),
-        "parts_ms": {
-            kind: statistics.median(part[kind] for part in parts) for kind in (PRODUCTS, SHIFTS, REST, UPDATE)
-        },
+        "parts_ms": {kind: statistics.median(part[kind] for part in parts) for kind in step_parts.KINDS},
         "operations": collections.Counter(kinds.values()),
     }
-
-
-def kinds_of(program: str) -> dict[str, str]:
-    """Return the kind of each operation of a compiled program, by its name.
-
-    Args:
-        program: its text, as XLA writes it.
-    """
-    computations = {
-        block.split()[0].lstrip("%"): set(re.findall(r" ([a-z][\w-]*)\(", block))
-        for block in re.split(r"\n(?=%|ENTRY )", program)
-    }
-    kinds = {}
-    for line in re.findall(r"^ +(?:ROOT )?(%?[\w.-]+ = .*)$", program.split("\nENTRY ")[1], re.MULTILINE):
-        name, opcode = re.match(r"%?([\w.-]+) = .*? ([a-z][\w-]*)\(", line).groups()
-        called = re.search(r"calls=%?([\w.-]+)", line)
-        origin = re.search(r'op_name="([^"]*)"', line)
-        opcodes = computations[called[1]] if called else {opcode}
-        if opcodes & {"dot", "convolution", "custom-call"}:
-            kinds[name] = PRODUCTS
-        elif origin is None or "jvp" not in origin[1]:  # nothing that is differentiated
-            kinds[name] = UPDATE
-        else:
-            kinds[name] = SHIFTS if re.search(r"conv[12]d", origin[1]) else REST
-    return kinds
-
-
-def milliseconds(folder: str, kinds: dict[str, str]) -> collections.Counter[str]:
-    """Add up the times of a trace by kind."""
-    (path,) = glob.glob(f"{folder}/**/*.trace.json.gz", recursive=True)
-    with gzip.open(path) as file:
-        events = json.load(file)["traceEvents"]
-    total: collections.Counter[str] = collections.Counter()
-    for event in events:
-        if event.get("ph") == "X" and event["name"] in kinds:
-            total[kinds[event["name"]]] += event["dur"] / 1e3
-    return total
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import step_profile
+import step_parts
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "scripts").glob("*.py"))
@@ -129,10 +129,10 @@ ENTRY %main (a: f32[2]) -> (f32[2]) {
   ROOT %new = (f32[2]{0}) tuple(%a)
 }
 """
-    assert step_profile.kinds_of(program) == {
-        "a": step_profile.UPDATE,
-        "padded": step_profile.SHIFTS,
-        "fusion.1": step_profile.PRODUCTS,
-        "norm": step_profile.REST,
-        "new": step_profile.UPDATE,
+    assert step_parts.kinds_of(program) == {
+        "a": step_parts.UPDATE,
+        "padded": step_parts.SHIFTS,
+        "fusion.1": step_parts.PRODUCTS,
+        "norm": step_parts.REST,
+        "new": step_parts.UPDATE,
     }
