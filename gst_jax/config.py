@@ -46,12 +46,8 @@ _RENAMED: dict[str, tuple[str, dict[Any, str]]] = {
     "model.transport": ("model.transport_taps", {}),
     "loss.logistic": ("loss.adversarial_loss", {True: "logistic", False: "least_squares"}),
 }
-# What held before there was such a setting: every song was taken for its genre, as it was.
-BEFORE: dict[str, dict[str, Any]] = {
-    "model": {"song_share": 0.0},
-    "data": {"disturbance": 0.0},
-    "training": {"precision": "float32"},
-}
+# What held before there was such a setting, of each section.
+BEFORE: Any = {"model": {"song_share": 0.0}, "data": {"disturbance": 0.0}, "training": {"precision": "float32"}}
 _SEPARATORS = frozenset("/\\")  # of folders, in paths
 
 
