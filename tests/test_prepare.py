@@ -3,8 +3,10 @@ import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +68,7 @@ def test_ctrl_c_while_prepare_starts_is_one_line(tmp_path):
     """Its libraries take a second or two to load."""
     interrupt = """
 import sys
+import time
 from absl import app
 from gst_jax import prepare
 
@@ -79,6 +82,23 @@ app.run(lambda _: prepare.main())
 """
     done = subprocess.run([sys.executable, "-c", interrupt], capture_output=True, text=True)
     assert (done.returncode, done.stderr.split()) == (130, ["gst_jax:", "interrupted"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("seconds", [0.5, 4.0])
+def test_an_interruption_while_xla_compiles_ends_at_once(tmp_path, audio_dir, hearing, number, seconds):
+    """It compiles in a thread, which ended the process by a fault when Python had taken itself down meanwhile."""
+    cache = {"GST_JAX_CACHE": str(tmp_path), "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
+    command = [*hearing, sys.executable, "-m", "gst_jax", "prepare", f"--audio_dir={audio_dir}", "--config=pictures"]
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, env=os.environ | cache, **told) as process:
+        assert any("compiling, then" in line for line in process.stdout)
+        time.sleep(seconds)
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert said.split() == (["gst_jax:", "interrupted"] if number == signal.SIGINT else [])
 
 
 @pytest.mark.parametrize(

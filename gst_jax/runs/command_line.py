@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
@@ -35,6 +37,22 @@ def run(main: Callable[..., None], takes_files: bool = False) -> None:
     except KeyboardInterrupt:  # before the command had begun
         print("gst_jax: interrupted", file=sys.stderr)
         sys.exit(130)
+    except SystemExit as ended:
+        if isinstance(ended.code, int) and ended.code > 128 and "jaxlib" in sys.modules:
+            _leave(ended.code)
+        raise
+
+
+def _leave(status: int) -> None:
+    """End the process at once.
+
+    An interruption leaves the thread behind in which XLA compiles: Python's usual end would wait for it, then die of
+    a segmentation fault in it. Half-written files are removed by then.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

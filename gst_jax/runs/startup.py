@@ -131,6 +131,8 @@ def plain_messages(after_interrupt: str = "") -> Iterator[None]:
         except (ValueError, OSError) as error:
             sys.exit(f"gst_jax: {refusals.told(error)}")
         except RuntimeError as error:
+            if isinstance(error.__cause__, (KeyboardInterrupt, SystemExit)):  # as Python 3.11 does in a class
+                sys.exit(getattr(error.__cause__, "code", 130))
             if not str(error).startswith("Unable to initialize backend"):
                 raise
             platforms = os.environ.get("JAX_PLATFORMS")
