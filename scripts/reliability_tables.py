@@ -26,14 +26,16 @@ def part(name: str, found: dict[str, Any]) -> str:
 
     Args:
         name: of the part.
-        found: its `provenance`, `rows` (what, tried, held, note) and, where there are such, `figures` (what, value,
-            unit).
+        found: its `provenance`, or that of its `parts`; `rows` (what, tried, held, note) and, where there are such,
+            `figures` (what, value, unit).
     """
-    made = found["provenance"]
     heading = f"## {_TITLES.get(name, name.capitalize())}"
-    command = f"`{made['command']}`, commit {made['commit'][:7]}, {made['date']}"
+    makers: dict[str, list[str]] = {}
+    for each, made in found.get("parts", {name: found["provenance"]}).items():
+        makers.setdefault(f"`{made['command']}`, commit {made['commit'][:7]}, {made['date']}", []).append(each)
+    commands = [f"{maker}: {', '.join(made)}" if len(makers) > 1 else maker for maker, made in makers.items()]
     rows = [[_safe(row["what"]), str(row["tried"]), _held(row), _safe(row.get("note", ""))] for row in found["rows"]]
-    parts = [heading, command, table(["what", "tried", "held", ""], rows)]
+    parts = [heading, *commands, table(["what", "tried", "held", ""], rows)]
     if figures := found.get("figures"):
         cells = [[_safe(one["what"]), _number(one["value"]), one["unit"]] for one in figures]
         parts.append(table(["", "measured", ""], cells))

@@ -92,6 +92,34 @@ def test_an_interruption_is_heard_where_python_drops_exceptions(hearing, number,
     assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interruption_waits_for_the_end_of_an_import(tmp_path, hearing, number, status):
+    """JAX's own C++ dies of it where it loads; Python 3.11 makes another exception of it in a class."""
+    (tmp_path / "slow.py").write_text(
+        "import os, time\n"
+        "class Name:\n"
+        "    def __set_name__(self, owner, name):\n"
+        f"        os.kill(os.getpid(), {number.value}); time.sleep(0.3)\n"
+        "class Owner:\n"
+        "    name = Name()\n"
+        "print('imported', flush=True)\n"
+    )
+    code = (
+        "import time\nfrom gst_jax.runs import startup\n"
+        "with startup.plain_messages():\n    import slow\n    time.sleep(300)"
+    )
+    done = subprocess.run(
+        [*hearing, sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout) == (status, "imported\n"), done.stderr
+    assert done.stderr.split() == (["gst_jax:", "interrupted"] if number == signal.SIGINT else [])
+
+
 def test_what_a_process_of_the_same_number_left_is_swept(tmp_path):
     """In a container each command may be process 1; what this one is writing stays."""
     old = tmp_path / f".gst_jax-{atomic._machine()}-{os.getpid()}-0123abcd.tmp"

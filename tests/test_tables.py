@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import reliability_tables
 
 from gst_jax import config, evaluation, sound
 from gst_jax.evaluation.criteria import RIVALS
@@ -135,3 +136,14 @@ def test_spectrograms_stand_source_conversion_target(tmp_path):
     titles = [panel.get_title() for panel in figure.axes[:6]]
     assert titles == ["real_a", "fake_b_from_a", "real_b", "real_b", "fake_a_from_b", "real_a"]
     assert figure.axes[0].images[0].get_array().shape == (96, 63)  # a second
+
+
+def test_each_part_of_the_trials_stands_below_the_command_that_made_it():
+    made = [{"command": f"python scripts/{name}.py", "commit": "0123456789", "date": "2026-01-02"} for name in "ab"]
+    rows = [{"part": name, "what": name, "tried": 2, "held": held} for name, held in (("one", 2), ("two", 1))]
+    found = {"provenance": made[1], "parts": {"one": made[0], "two": made[1]}, "rows": rows}
+    shown = reliability_tables.part("disk", found)
+    assert "`python scripts/a.py`, commit 0123456, 2026-01-02: one\n" in shown
+    assert "`python scripts/b.py`, commit 0123456, 2026-01-02: two\n" in shown and "| 2 | **1** |" in shown
+    alone = reliability_tables.part("disk", {"provenance": made[0], "rows": rows[:1]})
+    assert "`python scripts/a.py`, commit 0123456, 2026-01-02\n" in alone

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -118,6 +119,8 @@ def plain_messages(after_interrupt: str = "") -> Iterator[None]:
         for name in ("SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), _end)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background has another
+            signal.signal(signal.SIGINT, _end)
     with warnings.catch_warnings(), _heard_everywhere():
         warnings.showwarning = show  # type: ignore[assignment]
         try:
@@ -131,8 +134,6 @@ def plain_messages(after_interrupt: str = "") -> Iterator[None]:
         except (ValueError, OSError) as error:
             sys.exit(f"gst_jax: {refusals.told(error)}")
         except RuntimeError as error:
-            if isinstance(error.__cause__, (KeyboardInterrupt, SystemExit)):  # as Python 3.11 does in a class
-                sys.exit(getattr(error.__cause__, "code", 130))
             if not str(error).startswith("Unable to initialize backend"):
                 raise
             platforms = os.environ.get("JAX_PLATFORMS")
@@ -143,8 +144,16 @@ def plain_messages(after_interrupt: str = "") -> Iterator[None]:
 
 
 def _end(number: int, frame: Any) -> None:
-    """End the process as an exception does, so that half-written files are removed."""
-    sys.exit(128 + number)
+    """End the process as an exception does, so that half-written files are removed; once nothing is being imported.
+
+    An exception in the midst of an import may come out as another one, or, where JAX's own C++ loads, as a fault.
+    """
+    if any(outer.f_code.co_filename.startswith("<frozen importlib") for outer, _ in traceback.walk_stack(frame)):
+        _send_again(number)
+    elif number == signal.SIGINT:
+        raise KeyboardInterrupt
+    else:
+        sys.exit(128 + number)
 
 
 @contextlib.contextmanager
@@ -154,9 +163,7 @@ def _heard_everywhere() -> Iterator[None]:
     def again(dropped: Any) -> None:
         if issubclass(dropped.exc_type, (KeyboardInterrupt, SystemExit)):
             code = getattr(dropped.exc_value, "code", None) or 128 + signal.SIGINT
-            returning = threading.Event()
-            threading.Thread(target=_interrupt, args=(code - 128, returning), daemon=True).start()
-            returning.set()  # before that, it would be dropped here
+            _send_again(code - 128)
         else:
             sys.__unraisablehook__(dropped)
 
@@ -165,6 +172,13 @@ def _heard_everywhere() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = before
+
+
+def _send_again(number: int) -> None:
+    """Have the main thread get a signal a moment after this returns; before that, it would be dropped here."""
+    returning = threading.Event()
+    threading.Thread(target=_interrupt, args=(number, returning), daemon=True).start()
+    returning.set()
 
 
 def _interrupt(number: int, returning: threading.Event) -> None:
