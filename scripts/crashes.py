@@ -149,6 +149,8 @@ def _wrong(number: signal.Signals, status: int, said: str, *folders: Path) -> st
         return ""
     if status == -number and "Traceback" not in said:  # Python itself was starting or ending: 130 or 143 to a shell
         return ""
+    if status == 1 and "exists and is left as it is" in said:  # the call before it had ended before it was killed
+        return ""
     allowed = {0, 130} if number == signal.SIGINT else {0, 130, 143}  # 0: it was done before it heard
     if status not in allowed or "Traceback" in said or "Exception ignored" in said:
         return f"status {status}: {said[-1500:]}"

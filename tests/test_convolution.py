@@ -1,10 +1,13 @@
+import functools
+
 import jax
 import numpy as np
 import pytest
 from jax import lax
 from jax import numpy as jnp
 
-from gst_jax.learning.convolution import conv1d, conv2d, instance_norm, upsample_conv2d
+from gst_jax.learning.convolution import conv2d, instance_norm, upsample_conv2d
+from gst_jax.learning.convolution_1d import conv1d
 
 # Rounding, as the largest error over the largest value. Sums in float32 err by about 1e-6; Winograd's transforms,
 # whose weights reach 8 and 1/24, by about ten times as much.
@@ -147,15 +150,22 @@ def test_instance_norm_equals_hand_arithmetic_with_its_gradient(negative_slope, 
     np.testing.assert_allclose(pullback(gradient)[0], truth_pullback(gradient)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize(("frames", "size", "stride"), [(7, 5, 1), (8, 4, 2), (9, 4, 2), (1, 3, 1), (6, 3, 3)])
+@pytest.mark.parametrize(
+    ("frames", "size", "stride"), [(7, 5, 1), (8, 4, 2), (9, 4, 2), (1, 3, 1), (6, 3, 3), (4, 1, 2)]
+)
 def test_convolution_over_time_equals_its_definition(frames, size, stride, normal):
+    """Also in its derivatives of first and second order."""
     x, kernel = normal((2, frames, 3)), normal((size, 3, 4))
-    padded = np.pad(x, [(0, 0), ((size - 1) // 2, size // 2), (0, 0)])
-    expected = np.stack(
-        [np.einsum("bkc,kcd->bd", padded[:, start : start + size], kernel) for start in range(0, frames, stride)],
-        axis=1,
-    )
-    np.testing.assert_allclose(conv1d(x, kernel, stride), expected, atol=1e-5)
+
+    def expected(x, kernel):
+        padded = jnp.pad(x, [(0, 0), ((size - 1) // 2, size // 2), (0, 0)])
+        starts = range(0, frames, stride)
+        return jnp.stack([jnp.einsum("bkc,kcd->bd", padded[:, i : i + size], kernel) for i in starts], axis=1)
+
+    ours = functools.partial(conv1d, stride=stride)
+    np.testing.assert_allclose(ours(x, kernel), expected(x, kernel), atol=1e-5)
+    for found, truth in zip(slopes(ours, x, kernel), slopes(expected, x, kernel), strict=True):
+        assert np.linalg.norm(found - truth) < PLAIN * np.linalg.norm(truth)
 
 
 def test_a_convolution_of_rounded_factors_sums_in_float32(normal):
@@ -163,12 +173,16 @@ def test_a_convolution_of_rounded_factors_sums_in_float32(normal):
     x, kernel = normal((2, 12, 3)), normal((4, 3, 5))
     rounded = jnp.asarray(x, jnp.bfloat16).astype(jnp.float32), jnp.asarray(kernel, jnp.bfloat16).astype(jnp.float32)
     np.testing.assert_allclose(conv1d(x, kernel, 2, jnp.bfloat16), conv1d(*rounded, 2), atol=1e-5)
-
-    def slopes(dtype):
-        first = jax.grad(lambda x, kernel: jnp.square(conv1d(x, kernel, 2, dtype)).sum(), (0, 1))
-        second = jax.grad(lambda x, kernel: sum(jnp.square(part).sum() for part in first(x, kernel)), (0, 1))
-        return *first(x, kernel), *second(x, kernel)
-
-    for found, exact in zip(slopes(jnp.bfloat16), slopes(jnp.float32), strict=True):
+    both = (
+        slopes(functools.partial(conv1d, stride=2, dtype=dtype), x, kernel) for dtype in (jnp.bfloat16, jnp.float32)
+    )
+    for found, exact in zip(*both, strict=True):
         assert found.dtype == jnp.float32
         assert np.linalg.norm(found - exact) < 0.01 * np.linalg.norm(exact)
+
+
+def slopes(function, x, kernel):
+    """Return the derivatives of a convolution's square by both factors, then those of their squares."""
+    first = jax.grad(lambda x, kernel: jnp.square(function(x, kernel)).sum(), (0, 1))
+    second = jax.grad(lambda x, kernel: sum(jnp.square(part).sum() for part in first(x, kernel)), (0, 1))
+    return *first(x, kernel), *second(x, kernel)

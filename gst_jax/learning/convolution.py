@@ -1,4 +1,4 @@
-"""Compute convolutions with forward and derivative rules that are fast on XLA:CPU.
+"""Compute convolutions over two axes with forward and derivative rules that are fast on XLA:CPU.
 
 Most of the networks' arithmetic is 3x3 convolutions between many channels. Winograd's minimal filtering computes
 4x4 outputs of one with 36 multiplications instead of 144: cut the input into 6x6 tiles that overlap by two, take the
@@ -24,17 +24,12 @@ Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks" (arXiv:
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
-
-DType = Any  # of NumPy or JAX
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _TILE, _STEP = 6, 4  # pixels of a tile, and from one tile to the next
@@ -110,35 +105,6 @@ def upsample_conv2d(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, -1)
 
 
-@functools.partial(jax.jit, static_argnames=("stride", "dtype"))
-def conv1d(x: jax.Array, kernel: jax.Array, stride: int = 1, dtype: DType = jnp.float32) -> jax.Array:
-    """Convolve over time with zero padding that keeps the length at stride 1: one matrix product of shifted copies.
-
-    Args:
-        x: [B, T, C].
-        kernel: [k, C, D].
-        stride: of the frames.
-        dtype: to which factors are rounded, here and in the derivatives; their products are summed in float32.
-
-    Returns:
-        [B, ceil(T / stride), D].
-    """
-    size, frames = kernel.shape[0], -(-x.shape[1] // stride)
-    x = jnp.pad(x, [(0, 0), ((size - 1) // 2, size // 2), (0, 0)])
-    shifted = [x[:, i : i + (frames - 1) * stride + 1 : stride] for i in range(size)]
-    copies, matrix = jnp.concatenate(shifted, axis=-1), kernel.reshape(-1, kernel.shape[-1])
-    return copies @ matrix if dtype == jnp.float32 else _rounded_product(copies, matrix, dtype)
-
-
-@functools.lru_cache(maxsize=1)
-def multiplies_bfloat16() -> bool:
-    """Tell whether JAX computes on a CPU that multiplies matrices in bfloat16 faster than in float32."""
-    if jax.default_backend() != "cpu" or not (about := Path("/proc/cpuinfo")).exists():
-        return False
-    flags = re.search(r"^flags\s*:(.*)$", about.read_text(encoding="utf-8"), re.MULTILINE)
-    return flags is not None and not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags[1].split())
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def instance_norm(x: jax.Array, negative_slope: float = 1.0) -> jax.Array:
     """Normalise each channel of each example to mean 0, variance 1, then apply a leaky rectifier.
@@ -174,22 +140,6 @@ def _instance_norm_backward(negative_slope, residuals, gradient):
 
 
 instance_norm.defvjp(_instance_norm_forward, _instance_norm_backward)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _rounded_product(x: jax.Array, matrix: jax.Array, dtype: DType) -> jax.Array:
-    """Multiply [..., K] by [K, D], factors rounded to a type, sums in float32; so are derivatives of any order."""
-    return jnp.matmul(x.astype(dtype), matrix.astype(dtype), preferred_element_type=jnp.float32)
-
-
-def _rounded_product_backward(dtype, residuals, gradient):
-    x, matrix = residuals
-    rows = x.reshape(-1, x.shape[-1]).T
-    d_matrix = _rounded_product(rows, gradient.reshape(-1, gradient.shape[-1]), dtype)
-    return _rounded_product(gradient, matrix.T, dtype), d_matrix
-
-
-_rounded_product.defvjp(lambda *factors: (_rounded_product(*factors), factors[:2]), _rounded_product_backward)
 
 
 def _phases(kernel: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gst_jax.config import ModelConfig
-from gst_jax.learning.convolution import DType, conv1d, conv2d, instance_norm, upsample_conv2d
+from gst_jax.learning.convolution import conv2d, instance_norm, upsample_conv2d
+from gst_jax.learning.convolution_1d import DType, conv1d
 
 TRANSPORT = "transport"  # name of the layer whose kernel `transport.gaussian_transport` computes
 OUTPUT = "output"  # name of a generator's last layer

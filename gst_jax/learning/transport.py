@@ -26,7 +26,7 @@ def gaussian_transport(source: Genre, target: Genre, taps: int) -> Array:
         taps: frames that the filter sees, an odd number.
 
     Returns:
-        float32 [taps, M, M], a kernel of `convolution.conv1d` from standardised log-mels of the source to
+        float32 [taps, M, M], a kernel of `convolution_1d.conv1d` from standardised log-mels of the source to
         standardised ones of the target.
     """
     size = taps + 1

@@ -23,7 +23,8 @@ from gst_jax.config import Config
 from gst_jax.conversion import jobs, planning
 from gst_jax.conversion.translator import Translator
 from gst_jax.learning import cyclegan, stepping
-from gst_jax.learning.convolution import conv1d, conv2d, upsample_conv2d
+from gst_jax.learning.convolution import conv2d, upsample_conv2d
+from gst_jax.learning.convolution_1d import conv1d
 from gst_jax.runs import provenance
 from gst_jax.sound import fine_structure
 from gst_jax.types import Progress
