@@ -122,19 +122,19 @@ class LossConfig:
 class TrainingConfig:
     """How the networks are optimised, for how long, and what is written meanwhile."""
 
-    batch_size: int = 4  # segments of each genre in a micro-batch
+    batch_size: int = 2  # segments of each genre in a micro-batch
     accumulation_steps: int = 1  # micro-batches whose gradients are averaged for one update
     epochs: int = 40  # in each, every segment of the larger genre is seen once
-    learning_rate: float = 6e-4  # of Adam
+    learning_rate: float = 4e-4  # of Adam
     beta1: float = 0.5  # of Adam
     beta2: float = 0.999  # of Adam
-    ema_decay: float = 0.996  # per update; conversions use this moving average of the generators
+    ema_decay: float = 0.998  # per update; conversions use this moving average of the generators
     precision: str = "auto"  # in which frame networks multiply: float32, bfloat16, or what is faster here
     seed: int = 0  # of the first parameters and the order of segments
     log_every: int = 10  # micro-batches between lines of the log
     checkpoint_every: int = 100  # micro-batches between checkpoints
     keep_checkpoints: int = 3  # how many of the last checkpoints are kept
-    measure_every: int = 200  # micro-batches between measurements of held-out music; the best generators convert
+    measure_every: int = 400  # micro-batches between measurements of held-out music; the best generators convert
     patience: int = 8  # measurements without a better one after which training ends; 0: it never does
 
 

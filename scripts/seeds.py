@@ -20,15 +20,14 @@ from typing import Any
 import command
 from absl import app, flags
 
-_PAIRS = ["training.batch_size=2", "training.learning_rate=4e-4", "training.ema_decay=0.998"]
-_OFTEN = "training.measure_every=400"
 RECIPES = {
     "default": [],
-    "batches_of_two": [*_PAIRS, _OFTEN],  # what the default was
-    "sixty_epochs": [*_PAIRS, _OFTEN, "training.epochs=60", "training.precision=float32"],  # what it was before that
-    "half_hour": [*_PAIRS, _OFTEN, "data.corpus_tracks=60", "training.epochs=14"],
+    "batches_of_four": ["training.batch_size=4", "training.learning_rate=6e-4", "training.ema_decay=0.996"]
+    + ["training.measure_every=200"],
+    "sixty_epochs": ["training.epochs=60", "training.precision=float32"],  # what the default was
+    "half_hour": ["data.corpus_tracks=60", "training.epochs=14"],
     # Half an hour of the corpus a genre, with real recordings.
-    "pretrained": [*_PAIRS, "data.corpus_tracks=60", "data.held_out_fraction=0", "training.epochs=14"]
+    "pretrained": ["data.corpus_tracks=60", "data.held_out_fraction=0", "training.epochs=14"]
     + ["training.measure_every=2500", "training.patience=0"],
 }
 SEEDS = (0, 1, 2)

@@ -62,7 +62,7 @@ def test_the_page_of_measures_shows_the_figures_of_the_first_pretrained_seed():
 def test_each_pair_holds_three_seeds_of_each_recipe_and_what_is_bundled():
     for pair in ("folk_rock", "folk_jazz"):
         tree = json.loads((RESULTS / f"evaluation_{pair}.json").read_text())
-        names = {"default", "batches_of_two", "sixty_epochs", "half_hour", "pretrained"}
+        names = {"default", "batches_of_four", "sixty_epochs", "half_hour", "pretrained"}
         assert tree["pair"] == pair and set(tree["recipes"]) == names
         for name, recipe in tree["recipes"].items():
             assert [run["seed"] for run in recipe["runs"]] == ([0] if name == "pretrained" else [0, 1, 2])
