@@ -132,7 +132,7 @@ class TrainingConfig:
     precision: str = "auto"  # in which frame networks multiply: float32, bfloat16, or what is faster here
     seed: int = 0  # of the first parameters and the order of segments
     log_every: int = 10  # micro-batches between lines of the log
-    checkpoint_every: int = 100  # micro-batches between checkpoints
+    checkpoint_every: int = 200  # micro-batches between checkpoints
     keep_checkpoints: int = 3  # how many of the last checkpoints are kept
     measure_every: int = 400  # micro-batches between measurements of held-out music; the best generators convert
     patience: int = 8  # measurements without a better one after which training ends; 0: it never does

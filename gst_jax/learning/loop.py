@@ -194,9 +194,9 @@ def _loop(
     asks = True  # whether to end: of several processes not at each step, as asking takes as long as a small one
     while not (asks and _ends(time.monotonic() - start, run, step, batches, best, caller)):
         state, parts = train_step(state, batch)  # returns at once: XLA works on while Python goes on
-        jax.block_until_ready(parts if on_cpu else window[-1:])  # never more than one step ahead
         step += 1
-        batch = placement.batch(batches.batch_at(step, placement.rows))
+        batch = placement.batch(batches.batch_at(step, placement.rows))  # meanwhile
+        jax.block_until_ready(parts if on_cpu else window[-1:])  # never more than one step ahead
         window.append(parts)
         logs, measures = (
             step % every == 0 or step == total for every in (training.log_every, training.measure_every)
