@@ -9,7 +9,7 @@ So each is a matrix product, and the derivatives of each, of any order, are the 
 
 XLA:CPU moves bfloat16 about by way of float32, and multiplies it in bfloat16 only where the first matrix lies row by
 row. So the copies are moved as whole numbers of 16 bits, and those for the kernel's derivative are made of the
-transposed input, which together take a fifth off the train step.
+transposed input.
 """
 
 from __future__ import annotations
