@@ -279,6 +279,20 @@ def test_a_number_that_is_not_finite_changes_nothing_wherever_it_comes_in(compil
     assert_trees_equal((state.parameters, state.ema, state.opt_state.inner_state.inner_opt_state), kept)
 
 
+@pytest.mark.parametrize("accumulation_steps", [1, 2])
+@pytest.mark.parametrize("bad", [2e19, -1e30])
+def test_a_gradient_whose_square_is_not_finite_is_skipped(accumulation_steps, bad):
+    """It would stay in Adam's average of squares, and its parameter as it is."""
+    optimizer = cyclegan.make_optimizer(dataclasses.replace(SMOKE.training, accumulation_steps=accumulation_steps))
+    parameters = {"generator": {"layer": {"kernel": jnp.ones((2, 3))}}}
+    before = optimizer.init(parameters)
+    gradient = {"generator": {"layer": {"kernel": np.float32([[1, -2, bad], [3, 1, 0]])}}}
+    change, after = optimizer.update(gradient, before, parameters)
+    assert not np.any(change["generator"]["layer"]["kernel"])
+    assert after.inner_state.skip_state["should_skip"]
+    assert_trees_equal(after.inner_state.inner_opt_state, before.inner_state.inner_opt_state)
+
+
 def test_an_update_at_once_is_that_of_multisteps():
     """Of `optax.MultiSteps` with one step to an update, also where a gradient is not finite."""
     training = dataclasses.replace(SMOKE.training, accumulation_steps=1)

@@ -17,6 +17,8 @@ from gst_jax.learning import losses
 from gst_jax.learning.convolution_1d import DType, multiplies_bfloat16
 from gst_jax.learning.models import TRANSPORT, Parameters, draw_parameters, networks
 
+_LARGEST = 1e19  # of a gradient: half of what float32 can square
+
 
 @struct.dataclass
 class TrainState:
@@ -57,9 +59,10 @@ def _skip_not_finite(
     """Do what `optax.skip_not_finite` does, but for a count of the numbers: in one pass.
 
     A sum keeps what is not finite; XLA's maximum on a CPU loses it. The barrier keeps it one sum, where XLA would sum
-    each of the parts that the gradient was joined of.
+    each of the parts that the gradient was joined of. A number whose square is not finite is skipped, too: Adam's
+    average of squares would never lose it.
     """
-    skip = ~jnp.isfinite(jax.lax.optimization_barrier(gradient).sum())
+    skip = ~(jnp.abs(jax.lax.optimization_barrier(gradient).sum()) < _LARGEST)  # also where it is NaN
     return skip, {"should_skip": skip, "num_not_finite": skip.astype(jnp.int32)}
 
 
